@@ -1,0 +1,229 @@
+"""The book's data: MNIST from disk, mixtures of Gaussians, and streams of minibatches.
+
+A stream keeps its data on the run's device and draws a batch with one indexing operation; it
+leaves augmentation and multi-process loading to others, because nothing here needs them.
+"""
+
+import gzip
+import hashlib
+import math
+import os
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy
+import torch
+from torch import Tensor
+from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
+
+from ganlib.runtime import mixed_seed
+
+# Bytes and MD5 of each unpacked file of the MNIST distribution (LeCun, Cortes and Burges, 1998).
+MNIST_FILES = {
+    "train-images-idx3-ubyte": (47_040_016, "6bbc9ace898e44ae57da46a324031adb"),
+    "train-labels-idx1-ubyte": (60_008, "a25bea736e30d166cdddb491f175f624"),
+    "t10k-images-idx3-ubyte": (7_840_016, "2646ac647ad5339dbf082846283269ea"),
+    "t10k-labels-idx1-ubyte": (10_008, "27ae3e4e09519cfbb04c329615203637"),
+}
+
+
+def data_folder() -> Path:
+    """The book's `data/` folder: `$GANLIB_DATA`, or the one beside the package in a clone."""
+    return Path(os.environ.get("GANLIB_DATA") or Path(__file__).resolve().parents[1] / "data")
+
+
+class DataError(ValueError):
+    """A data file is missing, damaged or not the one that was expected."""
+
+
+def mnist(split: str = "train", folder: Path | str | None = None) -> tuple[Tensor, Tensor]:
+    """The MNIST digits of one split.
+
+    split: "train" (60,000 digits) or "test" (10,000).
+    folder: where the four `.gz` files lie; default `data/mnist`.
+    Returns images, uint8 of shape (count, 1, 28, 28), 0 for paper and 255 for ink, and labels,
+    int64 of shape (count,). Raises ValueError for another split, DataError for a bad file.
+    """
+    prefixes = {"train": "train", "test": "t10k"}
+    if split not in prefixes:
+        raise ValueError(f"split={split!r} is not known: choose 'train' or 'test'")
+    folder = Path(folder) if folder is not None else data_folder() / "mnist"
+    images = read_idx(folder, f"{prefixes[split]}-images-idx3-ubyte")
+    labels = read_idx(folder, f"{prefixes[split]}-labels-idx1-ubyte")
+    return images[:, None], labels.long()
+
+
+def read_idx(folder: Path, name: str) -> Tensor:
+    """Read `folder/name.gz`, one of `MNIST_FILES`, and check it against its known content.
+
+    The IDX format is two zero bytes, the code of the element type (8: unsigned byte), the number
+    of axes, each axis's length as a big-endian 32-bit number, then the elements.
+    Returns a uint8 tensor of the shape that the header states. Raises DataError, which names the
+    file, what was expected, and how to restore it.
+    """
+    path = folder / f"{name}.gz"
+    expected_bytes, expected_md5 = MNIST_FILES[name]
+    restore = (
+        f"Restore it with `git checkout -- data/mnist/{path.name}` in a clone of the book, "
+        "or set GANLIB_DATA to a folder that holds mnist/."
+    )
+    try:
+        with gzip.open(path, "rb") as file:
+            # One byte more than expected is enough to tell that a file is too long.
+            content = file.read(expected_bytes + 1)
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing. {restore}") from None
+    except (EOFError, OSError, zlib.error) as error:
+        raise DataError(
+            f"{path} is damaged: it does not unpack as gzip ({error}); "
+            f"{expected_bytes:,} bytes were expected inside. {restore}"
+        ) from None
+    if len(content) != expected_bytes:
+        found = "more" if len(content) > expected_bytes else f"{len(content):,}"
+        raise DataError(
+            f"{path} unpacks to the wrong length: {expected_bytes:,} bytes were expected, "
+            f"{found} came. {restore}"
+        )
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if md5 != expected_md5:
+        raise DataError(
+            f"{path} is not the expected file: MD5 {expected_md5} was expected of the unpacked "
+            f"content, {md5} came. {restore}"
+        )
+    axes = content[3]
+    shape = numpy.frombuffer(content, ">u4", count=axes, offset=4).tolist()
+    elements = numpy.frombuffer(content, numpy.uint8, offset=4 + 4 * axes)
+    return torch.from_numpy(elements.copy()).reshape(shape)
+
+
+def to_signed_unit(images: Tensor) -> Tensor:
+    """Map uint8 pixels 0..255 to float32 in [-1, 1], the range of a generator's tanh."""
+    return images.float().mul_(2 / 255).sub_(1)
+
+
+def mixture(
+    means: Tensor, scale: Tensor | float, weights: Tensor | None = None
+) -> MixtureSameFamily:
+    """A mixture of Gaussians with diagonal covariances, as a torch distribution.
+
+    means: (modes, dimensions); scale: standard deviations, broadcast to the shape of `means`;
+    weights: (modes,), default equal. Samples have shape (..., dimensions).
+    """
+    weights = torch.ones(len(means)) if weights is None else weights
+    components = Independent(Normal(means, torch.as_tensor(scale).expand_as(means)), 1)
+    return MixtureSameFamily(Categorical(weights.to(means)), components)
+
+
+def mixture_1d(means: list[float], scales: list[float], weights: list[float]) -> MixtureSameFamily:
+    """A mixture of Gaussians on the line; samples have shape (..., 1)."""
+    return mixture(
+        torch.tensor(means)[:, None], torch.tensor(scales)[:, None], torch.tensor(weights)
+    )
+
+
+def gaussian_ring(modes: int = 8, radius: float = 2.0, scale: float = 0.02) -> MixtureSameFamily:
+    """Equal Gaussians on a circle (Metz et al., 2017, appendix A: 8, radius 2, deviation 0.02)."""
+    angles = torch.arange(modes) * (2 * math.pi / modes)
+    return mixture(radius * torch.stack([angles.cos(), angles.sin()], dim=1), scale)
+
+
+def gaussian_grid(side: int = 5, spacing: float = 2.0, scale: float = 0.05) -> MixtureSameFamily:
+    """Equal Gaussians on a centred grid, side × side of them (Gulrajani et al., 2017: 25)."""
+    ticks = (torch.arange(side) - (side - 1) / 2) * spacing
+    return mixture(torch.cartesian_prod(ticks, ticks), scale)
+
+
+class Minibatches:
+    """An endless stream of minibatches, drawn without replacement within each epoch.
+
+    tensors: one or more tensors with the same first axis, kept whole on `device`.
+    size: examples in a batch, summed over all processes; each of `world` takes its equal part.
+    prepare: applied to the first tensor of each batch, say `to_signed_unit`.
+    A batch is a tensor when one was given, else a tuple. What an epoch leaves over that does not
+    fill a batch is dropped. The order is a function of the seed and the epoch alone, on every
+    device, so that `state_dict` is a single number.
+    Raises ValueError when the sizes do not fit.
+    """
+
+    def __init__(
+        self,
+        *tensors: Tensor,
+        size: int,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        prepare: Callable[[Tensor], Tensor] | None = None,
+        rank: int = 0,
+        world: int = 1,
+    ):
+        count = len(tensors[0])
+        if any(len(tensor) != count for tensor in tensors):
+            raise ValueError(f"tensors differ in length: {[len(tensor) for tensor in tensors]}")
+        if not 1 <= size <= count:
+            raise ValueError(f"size={size} does not fit: expected 1 to {count} (all examples)")
+        if size % world:
+            raise ValueError(f"size={size} cannot be split evenly over {world} processes")
+        self.tensors = tuple(tensor.to(device) for tensor in tensors)
+        self.size, self.seed, self.prepare = size, seed, prepare
+        self.rank, self.world = rank, world
+        self.per_epoch = count // size
+        self.drawn = 0
+        self._order: tuple[int, Tensor] | None = None
+
+    def __iter__(self) -> "Minibatches":
+        return self
+
+    def __next__(self) -> Tensor | tuple[Tensor, ...]:
+        epoch, position = divmod(self.drawn, self.per_epoch)
+        share = self.size // self.world
+        first = position * self.size + self.rank * share
+        chosen = self._epoch_order(epoch)[first : first + share]
+        batch = [tensor[chosen] for tensor in self.tensors]
+        if self.prepare is not None:
+            batch[0] = self.prepare(batch[0])
+        self.drawn += 1
+        return batch[0] if len(batch) == 1 else tuple(batch)
+
+    def _epoch_order(self, epoch: int) -> Tensor:
+        if self._order is None or self._order[0] != epoch:
+            generator = torch.Generator().manual_seed(mixed_seed(self.seed, epoch))
+            order = torch.randperm(len(self.tensors[0]), generator=generator)
+            self._order = epoch, order.to(self.tensors[0].device)
+        return self._order[1]
+
+    def state_dict(self) -> dict[str, int]:
+        """How many batches were drawn; with the seed, that is the whole state."""
+        return {"drawn": self.drawn}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Continue after the batch at which `state_dict` was taken."""
+        self.drawn = state["drawn"]
+
+
+class Draws:
+    """An endless stream of fresh minibatches from a distribution; it has no state of its own.
+
+    size: examples in a batch of this process. The draws come from torch's global generator,
+    which `play` seeds and saves.
+    """
+
+    def __init__(
+        self,
+        distribution: torch.distributions.Distribution,
+        size: int,
+        device: torch.device | str = "cpu",
+    ):
+        self.distribution, self.size, self.device = distribution, size, device
+
+    def __iter__(self) -> "Draws":
+        return self
+
+    def __next__(self) -> Tensor:
+        return self.distribution.sample((self.size,)).to(self.device)
+
+    def state_dict(self) -> dict[str, int]:
+        """Nothing to save."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Nothing to restore."""

@@ -1,0 +1,1 @@
+"""Games: one file each, and `rules`, which says what a game is."""

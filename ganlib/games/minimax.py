@@ -1,0 +1,72 @@
+"""The original game (Goodfellow et al., 2014), its non-saturating form, and label smoothing.
+
+Discriminators return logits: D(x) = sigmoid(logit), so log D is `logsigmoid(logit)` and
+log(1 - D) is `logsigmoid(-logit)`, exact where the probabilities themselves would round.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
+
+from ganlib.games.rules import Game, Turn
+
+
+class Minimax(Game):
+    """min over G, max over D of V(G, D) = E log D(x) + E log(1 - D(G(z))), one turn each a round.
+
+    generator: noise (batch, noise_size) to data. discriminator: data to logits (batch,).
+    real_label, fake_label: the targets α and β that D is trained to answer on data and on
+    generated examples. (1, 0) is the game itself; (0.9, 0) is one-sided smoothing (Salimans et
+    al., 2016, section 3.4); (0.9, 0.1) is two-sided. The best D is (α p + β q) / (p + q) for the
+    data density p and the generator's q. Raises ValueError unless 0 ≤ β < α ≤ 1.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        noise_size: int,
+        real_label: float = 1.0,
+        fake_label: float = 0.0,
+    ):
+        super().__init__()
+        if not 0 <= fake_label < real_label <= 1:
+            raise ValueError(
+                f"labels {real_label} (real), {fake_label} (fake): expected 0 <= fake < real <= 1"
+            )
+        self.generator, self.discriminator = generator, discriminator
+        self.noise_size = noise_size
+        self.real_label, self.fake_label = real_label, fake_label
+        self.turns = (
+            Turn("discriminator", self.discriminator_loss),
+            Turn("generator", self.generator_loss, fresh=False),
+        )
+
+    def noise(self, count: int) -> Tensor:
+        """Draw z from the standard normal: (count, noise_size)."""
+        return torch.randn(count, self.noise_size, device=next(self.parameters()).device)
+
+    def discriminator_loss(self, x: Tensor) -> Tensor:
+        """The cross-entropy of D's answers, -V(G, D) with plain labels, on a batch x of data."""
+        real = self.discriminator(x)
+        fake = self.discriminator(self.generator(self.noise(len(x))))
+        return cross_entropy(real, self.real_label) + cross_entropy(fake, self.fake_label)
+
+    def generator_loss(self, x: Tensor) -> Tensor:
+        """E log(1 - D(G(z))), the generator's part of V; x only sets how many z are drawn."""
+        fake = self.discriminator(self.generator(self.noise(len(x))))
+        return logsigmoid(-fake).mean()
+
+
+class NonSaturating(Minimax):
+    """The same game, but G maximises E log D(G(z)) (Goodfellow et al., 2014, section 3)."""
+
+    def generator_loss(self, x: Tensor) -> Tensor:
+        """-E log D(G(z)); x only sets how many z are drawn."""
+        fake = self.discriminator(self.generator(self.noise(len(x))))
+        return -logsigmoid(fake).mean()
+
+
+def cross_entropy(logit: Tensor, label: float) -> Tensor:
+    """-[label · log D + (1 - label) · log(1 - D)], averaged over the batch of logits."""
+    return -(label * logsigmoid(logit) + (1 - label) * logsigmoid(-logit)).mean()

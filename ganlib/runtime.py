@@ -1,0 +1,163 @@
+"""Where and how a run computes: preset, device, precision and seed, decided once.
+
+Everything else takes the `Run` made here. It knows nothing of models or data.
+"""
+
+import os
+import random
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+PRESETS = ("smoke", "book", "paper")
+DEVICES = ("auto", "cpu", "cuda")
+
+Choice = TypeVar("Choice")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The decisions of one run; made by `start`.
+
+    preset: one of `PRESETS`.
+    device: the torch device that every tensor of the run lives on.
+    seed: the number that all randomness of the run comes from.
+    precision: the dtype that convolutions and matrix products are autocast to.
+    rank, world: this process's number and the number of processes (0 and 1 without torchrun).
+    """
+
+    preset: str
+    device: "torch.device"
+    seed: int
+    precision: "torch.dtype"
+    rank: int = 0
+    world: int = 1
+
+    def pick(self, *, smoke: Choice, book: Choice, paper: Choice) -> Choice:
+        """The value for this run's preset."""
+        return {"smoke": smoke, "book": book, "paper": paper}[self.preset]
+
+    def place(self, module: "nn.Module") -> "nn.Module":
+        """Move a module to the run's device, its convolutions in channels-last layout."""
+        import torch
+
+        return module.to(self.device, memory_format=torch.channels_last)
+
+    def autocast(self, precision: "torch.dtype | None" = None) -> AbstractContextManager:
+        """Compute the block under autocast to `precision` (default: the run's own)."""
+        import torch
+
+        precision = precision or self.precision
+        return torch.autocast(self.device.type, precision, enabled=precision != torch.float32)
+
+
+def start(preset: str = "book", device: str = "auto", seed: int = 0) -> Run:
+    """Check the choices of a run, seed every generator, and return the `Run`.
+
+    `device="auto"` takes CUDA when there is a GPU. Under torchrun, every process takes its own
+    GPU and joins the process group.
+
+    Raises ValueError that names the choices when one is wrong, and RuntimeError when CUDA is
+    asked for and missing. The preset and a torch built without CUDA are checked before torch
+    is imported, which alone can take seconds.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"preset={preset!r} is not known: choose one of {_listed(PRESETS)}")
+    if device not in DEVICES:
+        raise ValueError(f"device={device!r} is not known: choose one of {_listed(DEVICES)}")
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise ValueError(f"seed={seed!r} is not a whole number from 0 to 2**32 - 1")
+    no_gpu = RuntimeError(
+        "device='cuda' was asked for, but no CUDA GPU is to be had here: "
+        "choose device='cpu', or device='auto' to take a GPU only where there is one"
+    )
+    if device == "cuda" and _torch_build().endswith("+cpu"):
+        raise no_gpu
+
+    import numpy
+    import torch
+
+    has_gpu = torch.cuda.is_available()
+    if device == "cuda" and not has_gpu:
+        raise no_gpu
+    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    if device != "cpu" and has_gpu:
+        place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        torch.cuda.set_device(place)
+        torch.backends.cuda.matmul.allow_tf32 = True
+        torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True
+    else:
+        place = torch.device("cpu")
+    if world > 1 and not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    random.seed(seed)
+    numpy.random.seed(seed)
+    torch.manual_seed(seed)
+    return Run(preset, place, seed, _fast_precision(place), rank, world)
+
+
+def mixed_seed(*numbers: int) -> int:
+    """One seed, from 0 to 2**63 - 1, out of several whole numbers (say a seed and an epoch)."""
+    import numpy
+
+    return int(numpy.random.SeedSequence(numbers).generate_state(1, numpy.uint64)[0] >> 1)
+
+
+def describe(run: Run) -> dict[str, str]:
+    """The machine and the versions behind a run, for the record of how a result was made."""
+    import platform
+
+    import numpy
+    import torch
+
+    on_gpu = run.device.type == "cuda"
+    return {
+        "device": torch.cuda.get_device_name(run.device) if on_gpu else _processor_name(),
+        "processes": str(run.world),
+        "threads": str(torch.get_num_threads()),
+        "precision": str(run.precision).removeprefix("torch."),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+    }
+
+
+def _fast_precision(device: "torch.device") -> "torch.dtype":
+    """bfloat16 where the hardware multiplies it natively, float32 elsewhere."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    native = capabilities.get("amx_bf16") or capabilities.get("avx512_bf16")
+    return torch.bfloat16 if native else torch.float32
+
+
+def _torch_build() -> str:
+    try:
+        return version("torch")
+    except PackageNotFoundError:
+        return ""
+
+
+def _processor_name() -> str:
+    import platform
+
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _listed(choices: tuple[str, ...]) -> str:
+    return ", ".join(repr(choice) for choice in choices)
