@@ -41,7 +41,8 @@ def read(path: Path | str) -> tuple[dict[str, Tensor], dict[str, object]]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            names = file.keys()
+            tensors = {name: file.get_tensor(name) for name in names}
             facts = {name: json.loads(fact) for name, fact in (file.metadata() or {}).items()}
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing: expected a safetensors file") from None

@@ -1,0 +1,68 @@
+"""How a generator is judged from its samples.
+
+Everything takes plain tensors; it knows nothing of networks or training.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def nearest_neighbours(
+    queries: Tensor, references: Tensor, block: int = 1000
+) -> tuple[Tensor, Tensor]:
+    """For each query the nearest reference in Euclidean distance: (distances, indices).
+
+    queries: (count, ...); references: (size, ...), of the same shape per example. Both results
+    have shape (count,). A matrix product of `block` queries at a time finds the four nearest;
+    their distances are then computed from differences, so that a copy is at distance 0.
+    Raises ValueError when the shapes differ or a side is empty.
+    """
+    if not len(queries) or not len(references) or queries.shape[1:] != references.shape[1:]:
+        raise ValueError(
+            f"queries {tuple(queries.shape)} and references {tuple(references.shape)}: expected "
+            "at least one of each, of the same shape per example"
+        )
+    references = references.flatten(1)
+    distances, indices = [], []
+    for part in queries.flatten(1).split(block):
+        near = torch.cdist(part, references).topk(min(4, len(references)), largest=False).indices
+        exact = torch.linalg.vector_norm(part[:, None] - references[near], dim=2)
+        nearest = exact.min(1)
+        distances.append(nearest.values)
+        indices.append(near.gather(1, nearest.indices[:, None])[:, 0])
+    return torch.cat(distances), torch.cat(indices)
+
+
+def parzen_log_likelihood(
+    samples: Tensor, points: Tensor, bandwidth: Tensor | float, block: int = 500
+) -> Tensor:
+    """The log density of each point under Gaussians of one width centred on the samples, in nats.
+
+    samples: (count, ...); points: (size, ...), of the same shape per example; bandwidth: the
+    standard deviation, one number or a vector of several. Returns (size,), or (bandwidths, size).
+    This is the estimate of Breuleux et al. (2011) that Goodfellow et al. (2014, table 1) report;
+    Theis et al. (2016) show how far it can mislead. Raises ValueError for a bandwidth that is
+    not positive or shapes that differ.
+    """
+    widths = torch.as_tensor(bandwidth, dtype=torch.float64, device=points.device)
+    if not bool((widths > 0).all()):
+        raise ValueError(f"bandwidth={bandwidth}: expected positive standard deviations")
+    if samples.shape[1:] != points.shape[1:]:
+        raise ValueError(
+            f"samples {tuple(samples.shape)} and points {tuple(points.shape)}: expected the same "
+            "shape per example"
+        )
+    centres = samples.flatten(1)
+    dimensions, columns = centres.shape[1], widths.reshape(-1, 1)
+    parts = []
+    for part in points.flatten(1).split(block):
+        squared = torch.cdist(part, centres).double().square()
+        parts.append(
+            torch.stack([torch.logsumexp(-squared / (2 * w * w), 1) for w in columns.flatten()])
+        )
+    log_width = torch.log(math.sqrt(2 * math.pi) * columns)
+    log_normaliser = math.log(len(centres)) + dimensions * log_width
+    result = torch.cat(parts, 1) - log_normaliser
+    return result[0] if widths.ndim == 0 else result
