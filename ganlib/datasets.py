@@ -227,3 +227,25 @@ class Draws:
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Nothing to restore."""
+
+
+class Together:
+    """Several streams side by side: a batch is the tuple of one batch from each."""
+
+    def __init__(self, *streams: "Minibatches | Draws | Together"):
+        self.streams = streams
+
+    def __iter__(self) -> "Together":
+        return self
+
+    def __next__(self) -> tuple:
+        return tuple(next(stream) for stream in self.streams)
+
+    def state_dict(self) -> dict[str, list[dict]]:
+        """The state of each stream, in order."""
+        return {"streams": [stream.state_dict() for stream in self.streams]}
+
+    def load_state_dict(self, state: dict[str, list[dict]]) -> None:
+        """Continue each stream after the batch at which `state_dict` was taken."""
+        for stream, part in zip(self.streams, state["streams"], strict=True):
+            stream.load_state_dict(part)

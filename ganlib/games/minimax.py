@@ -12,13 +12,15 @@ from ganlib.games.rules import Game, Turn
 
 
 class Minimax(Game):
-    """min over G, max over D of V(G, D) = E log D(x) + E log(1 - D(G(z))), one turn each a round.
+    """min over G, max over D of V(G, D) = E log D(x) + E log(1 - D(G(z))).
 
     generator: noise (batch, noise_size) to data. discriminator: data to logits (batch,).
     real_label, fake_label: the targets α and β that D is trained to answer on data and on
     generated examples. (1, 0) is the game itself; (0.9, 0) is one-sided smoothing (Salimans et
     al., 2016, section 3.4); (0.9, 0.1) is two-sided. The best D is (α p + β q) / (p + q) for the
-    data density p and the generator's q. Raises ValueError unless 0 ≤ β < α ≤ 1.
+    data density p and the generator's q.
+    discriminator_turns: how often D moves in a round before G moves once, the k of algorithm 1.
+    Raises ValueError unless 0 ≤ β < α ≤ 1.
     """
 
     def __init__(
@@ -28,6 +30,7 @@ class Minimax(Game):
         noise_size: int,
         real_label: float = 1.0,
         fake_label: float = 0.0,
+        discriminator_turns: int = 1,
     ):
         super().__init__()
         if not 0 <= fake_label < real_label <= 1:
@@ -38,7 +41,7 @@ class Minimax(Game):
         self.noise_size = noise_size
         self.real_label, self.fake_label = real_label, fake_label
         self.turns = (
-            Turn("discriminator", self.discriminator_loss),
+            *discriminator_turns * (Turn("discriminator", self.discriminator_loss),),
             Turn("generator", self.generator_loss, fresh=False),
         )
 

@@ -1,0 +1,197 @@
+"""One small game of every kind that the book will hold: the one loop must play them all."""
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.functional import cross_entropy, mse_loss, relu
+
+from ganlib.datasets import Draws, Minibatches, Together, gaussian_ring
+from ganlib.games.minimax import NonSaturating
+from ganlib.games.rules import Game, Turn
+from ganlib.nets import Logit, Perceptron
+from ganlib.play import Recipe, adam
+
+WIDTHS = (16,)
+
+
+class Wasserstein(Game):
+    """Five critic turns with a gradient penalty, clipping after each, one generator turn."""
+
+    def __init__(self):
+        super().__init__()
+        self.critic, self.generator = Logit(2, WIDTHS), Perceptron(2, 2, WIDTHS)
+        critic = Turn("critic", self.critic_loss, then=self.clip)
+        self.turns = (*[critic] * 5, Turn("generator", self.generator_loss, fresh=False))
+        self.clipped = 0
+
+    def critic_loss(self, x: Tensor) -> Tensor:
+        fake = self.generator(torch.randn(len(x), 2))
+        between = torch.lerp(x, fake, torch.rand(len(x), 1)).requires_grad_()
+        (slope,) = torch.autograd.grad(self.critic(between).sum(), between, create_graph=True)
+        penalty = (slope.norm(dim=1) - 1).square().mean()
+        return self.critic(fake).mean() - self.critic(x).mean() + 10 * penalty
+
+    def generator_loss(self, x: Tensor) -> Tensor:
+        return -self.critic(self.generator(torch.randn(len(x), 2))).mean()
+
+    @torch.no_grad()
+    def clip(self) -> None:
+        for weight in self.critic.parameters():
+            weight.clamp_(-0.1, 0.1)
+        self.clipped += 1
+
+
+class Information(NonSaturating):
+    """A third player, the posterior, that moves in the generator's turn."""
+
+    def __init__(self):
+        super().__init__(Perceptron(4, 2, WIDTHS), Logit(2, WIDTHS), 4)
+        self.posterior = Perceptron(2, 2, WIDTHS)
+        together = Turn("generator", self.generator_loss, ("generator", "posterior"), fresh=False)
+        self.turns = (self.turns[0], together)
+
+    def generator_loss(self, x: Tensor) -> Tensor:
+        z = self.noise(len(x))
+        fake = self.generator(z)
+        code = self.posterior(fake)
+        return -self.discriminator(fake).mean() + mse_loss(code, z[:, :2])
+
+
+class Unrolled(NonSaturating):
+    """The generator differentiates through the discriminator's own updates."""
+
+    def __init__(self, unrolled: int = 2, rate: float = 0.1):
+        super().__init__(Perceptron(2, 2, WIDTHS), Logit(2, WIDTHS), 2)
+        self.unrolled, self.rate = unrolled, rate
+
+    def generator_loss(self, x: Tensor) -> Tensor:
+        fake = self.generator(self.noise(len(x)))
+        weights = {
+            name: weight.detach().requires_grad_()
+            for name, weight in self.discriminator.named_parameters()
+        }
+        for _ in range(self.unrolled):
+            real_logit = functional_call(self.discriminator, weights, (x,))
+            fake_logit = functional_call(self.discriminator, weights, (fake,))
+            loss = relu(1 - real_logit).mean() + relu(1 + fake_logit).mean()
+            slopes = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
+            weights = {
+                name: weight - self.rate * slope
+                for (name, weight), slope in zip(weights.items(), slopes, strict=True)
+            }
+        return -functional_call(self.discriminator, weights, (fake,)).mean()
+
+
+class SemiSupervised(Game):
+    """Labels in the batch: (labelled examples with their labels, unlabelled examples)."""
+
+    def __init__(self):
+        super().__init__()
+        self.discriminator, self.generator = Perceptron(2, 3, WIDTHS), Perceptron(2, 2, WIDTHS)
+        self.turns = (
+            Turn("discriminator", self.discriminator_loss),
+            Turn("generator", self.generator_loss, fresh=False),
+        )
+
+    def discriminator_loss(self, batch: tuple) -> Tensor:
+        (labelled, labels), unlabelled = batch
+        fake = self.generator(torch.randn(len(unlabelled), 2))
+        fake_class = torch.full((len(fake),), 2)
+        real = -torch.log1p(-self.discriminator(unlabelled).softmax(1)[:, 2]).mean()
+        supervised = cross_entropy(self.discriminator(labelled), labels)
+        return supervised + real + cross_entropy(self.discriminator(fake), fake_class)
+
+    def generator_loss(self, batch: tuple) -> Tensor:
+        unlabelled = batch[1]
+        fake = self.generator(torch.randn(len(unlabelled), 2))
+        return mse_loss(self.discriminator(fake).mean(0), self.discriminator(unlabelled).mean(0))
+
+
+class Cycle(Game):
+    """Two batches, four networks, both generators in one turn, and a buffer of old images."""
+
+    def __init__(self):
+        super().__init__()
+        self.forward_map, self.backward_map = Perceptron(2, 2, WIDTHS), Perceptron(2, 2, WIDTHS)
+        self.judge_x, self.judge_y = Logit(2, WIDTHS), Logit(2, WIDTHS)
+        self.register_buffer("old_y", torch.zeros(8, 2))
+        self.turns = (
+            Turn("generators", self.generators_loss, ("forward_map", "backward_map")),
+            Turn("judges", self.judges_loss, ("judge_x", "judge_y"), fresh=False),
+        )
+
+    def generators_loss(self, batch: tuple) -> Tensor:
+        x, y = batch
+        fake_y, fake_x = self.forward_map(x), self.backward_map(y)
+        cycle = (self.backward_map(fake_y) - x).abs().mean()
+        return (1 - self.judge_y(fake_y)).square().mean() + cycle - self.judge_x(fake_x).mean()
+
+    def judges_loss(self, batch: tuple) -> Tensor:
+        x, y = batch
+        fake_y = self.forward_map(x)
+        shown = torch.where(torch.rand(8, 1) < 0.5, self.old_y, fake_y[:8])
+        self.old_y.copy_(shown)
+        loss_y = (1 - self.judge_y(y)).square().mean() + self.judge_y(shown).square().mean()
+        return loss_y + self.judge_x(self.backward_map(y)).mean() - self.judge_x(x).mean()
+
+
+class Chain(Game):
+    """A game of one player: a model of two binary variables, fitted by its likelihood.
+
+    The weights hold the logit of the first, then of the second given that the first is 0 or 1.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.model = nn.Embedding(3, 1)
+        self.turns = (Turn("model", self.negative_log_likelihood),)
+
+    def negative_log_likelihood(self, x: Tensor) -> Tensor:
+        logits = torch.cat([self.model.weight[0].expand(len(x), 1), self.model(1 + x[:, 0])], 1)
+        return nn.functional.binary_cross_entropy_with_logits(logits, x.float()) * 2
+
+
+def ring(size: int = 32) -> Draws:
+    """Minibatches of the ring of Gaussians."""
+    return Draws(gaussian_ring(), size)
+
+
+def labelled_ring(seed: int) -> Together:
+    """A few labelled points beside many unlabelled ones."""
+    points = torch.randn(40, 2, generator=torch.Generator().manual_seed(seed))
+    labels = (points[:, 0] > 0).long()
+    return Together(Minibatches(points, labels, size=8, seed=seed), ring())
+
+
+def bits(seed: int) -> Minibatches:
+    """Two binary variables with P(x1 = 1) = 0.7, P(x2 = 1 | x1) = 0.2 or 0.9, 1,000 in all."""
+    table = [([0, 0], 240), ([0, 1], 60), ([1, 0], 70), ([1, 1], 630)]
+    rows = [row for row, count in table for _ in range(count)]
+    return Minibatches(torch.tensor(rows), size=100, seed=seed)
+
+
+GAMES = {
+    "non-saturating": (lambda: NonSaturating(Perceptron(2, 2, WIDTHS), Logit(2, WIDTHS), 2), ring),
+    "wasserstein": (Wasserstein, ring),
+    "information": (Information, ring),
+    "unrolled": (Unrolled, ring),
+    "semi-supervised": (SemiSupervised, lambda: labelled_ring(0)),
+    "cycle": (Cycle, lambda: Together(ring(), ring())),
+    "chain": (Chain, lambda: bits(0)),
+}
+
+
+def recipe(name: str, rounds: int = 12) -> Recipe:
+    """A recipe for one of `GAMES`, with an average of every player."""
+    make_game, make_stream = GAMES[name]
+    game = make_game()
+    return Recipe(
+        name=name,
+        game=game,
+        stream=make_stream(),
+        optimisers={player: adam(network, 1e-2) for player, network in game.players.items()},
+        rounds=rounds,
+        averages=dict.fromkeys(game.players, 0.9),
+        schedule=lambda progress: 1 - progress / 2,
+        precision=torch.float32,
+    )

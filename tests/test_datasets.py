@@ -1,0 +1,397 @@
+"""MNIST against its known facts and every kind of damage; streams; mixtures of Gaussians."""
+
+import gzip
+import math
+import shutil
+import statistics
+from pathlib import Path
+
+import numpy
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from scipy.special import logsumexp
+
+from ganlib.datasets import (
+    DataError,
+    Draws,
+    Minibatches,
+    data_folder,
+    gaussian_grid,
+    gaussian_ring,
+    mixture,
+    mixture_1d,
+    mnist,
+    read_idx,
+    to_signed_unit,
+)
+
+MNIST = Path(__file__).resolve().parents[1] / "data" / "mnist"
+NAME = "t10k-labels-idx1-ubyte"
+PACKED = (MNIST / f"{NAME}.gz").read_bytes()
+CONTENT = gzip.decompress(PACKED)
+LABELS = torch.tensor(list(CONTENT[8:]), dtype=torch.uint8)
+
+masks = st.integers(1, 255)
+seeds = st.integers(0, 2**32 - 1)
+counts_and_sizes = st.integers(1, 40).flatmap(
+    lambda count: st.tuples(st.just(count), st.integers(1, count))
+)
+
+
+def flip(content, position, mask):
+    damaged = bytearray(content)
+    damaged[position] ^= mask
+    return bytes(damaged)
+
+
+def pack(content):
+    return gzip.compress(content, compresslevel=1)
+
+
+DAMAGES = {
+    "truncated": st.integers(0, len(PACKED) - 1).map(lambda length: PACKED[:length]),
+    "flipped inside": st.builds(
+        lambda position, mask: pack(flip(CONTENT, position, mask)),
+        st.integers(0, len(CONTENT) - 1),
+        masks,
+    ),
+    "shortened inside": st.integers(0, len(CONTENT) - 1).map(lambda length: pack(CONTENT[:length])),
+    "appended inside": st.binary(min_size=1).map(lambda extra: pack(CONTENT + extra)),
+    "foreign inside": st.binary().map(pack),
+    "foreign of the right length": st.integers(0, 255).map(
+        lambda byte: pack(bytes([byte]) * len(CONTENT))
+    ),
+    "random bytes": st.binary(),
+    "random bytes after the magic number": st.binary().map(lambda rest: PACKED[:4] + rest),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("mnist")
+
+
+@pytest.fixture(scope="module")
+def train():
+    return mnist("train", MNIST)
+
+
+def refused(folder, packed):
+    path = folder / f"{NAME}.gz"
+    path.write_bytes(packed)
+    with pytest.raises(DataError) as caught:
+        read_idx(folder, NAME)
+    message = str(caught.value)
+    return all(words in message for words in (str(path), "expected", "git checkout"))
+
+
+# MNIST
+
+
+def test_train_has_its_known_shape_and_labels(train):
+    images, labels = train
+    assert (images.shape, images.dtype) == ((60_000, 1, 28, 28), torch.uint8)
+    assert (labels.shape, labels.dtype) == ((60_000,), torch.int64)
+    known = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert labels.bincount().tolist() == known
+    assert labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
+
+
+def test_train_has_its_known_moments(train):
+    pixels = train[0].numpy()
+    # The values that every MNIST tutorial normalises by, known to four decimals.
+    assert pixels.mean() / 255 == pytest.approx(0.1307, abs=5e-5)
+    assert pixels.std() / 255 == pytest.approx(0.3081, abs=5e-5)
+
+
+def test_test_split_has_its_known_shape_and_labels():
+    images, labels = mnist("test", MNIST)
+    assert (images.shape, images.dtype) == ((10_000, 1, 28, 28), torch.uint8)
+    known = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert labels.bincount().tolist() == known
+    raw = gzip.decompress((MNIST / "t10k-images-idx3-ubyte.gz").read_bytes())
+    assert images[-1].numpy().tobytes() == raw[-784:]
+
+
+def test_read_idx_reads_the_bytes_after_the_header():
+    assert torch.equal(read_idx(MNIST, NAME), LABELS)
+
+
+def test_ganlib_data_is_honoured(monkeypatch, tmp_path):
+    monkeypatch.setenv("GANLIB_DATA", str(tmp_path))
+    assert data_folder() == tmp_path
+    with pytest.raises(DataError, match="t10k-images-idx3-ubyte.gz is missing"):
+        mnist("test")
+    (tmp_path / "mnist").mkdir()
+    for path in MNIST.glob("t10k-*"):
+        shutil.copy(path, tmp_path / "mnist")
+    assert torch.equal(mnist("test")[1], LABELS.long())
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_without_ganlib_data_the_folder_is_the_one_of_the_clone(monkeypatch, value):
+    monkeypatch.delenv("GANLIB_DATA", raising=False)
+    if value is not None:
+        monkeypatch.setenv("GANLIB_DATA", value)
+    assert data_folder() == MNIST.parent
+
+
+def test_a_wrong_split_names_the_choices():
+    with pytest.raises(ValueError, match="'valid'.*'train'.*'test'"):
+        mnist("valid", MNIST)
+
+
+def test_a_missing_file_is_named_and_can_be_restored(tmp_path):
+    with pytest.raises(DataError) as caught:
+        read_idx(tmp_path, NAME)
+    message = str(caught.value)
+    assert str(tmp_path / f"{NAME}.gz") in message
+    assert f"git checkout -- data/mnist/{NAME}.gz" in message
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_every_damage_is_refused(folder, damage, data):
+    assert refused(folder, data.draw(damage))
+
+
+def test_an_empty_file_and_another_file_of_mnist_are_refused(folder):
+    assert refused(folder, b"")
+    assert refused(folder, (MNIST / "train-labels-idx1-ubyte.gz").read_bytes())
+
+
+@settings(max_examples=300, deadline=None)
+@given(position=st.integers(0, len(PACKED) - 1), mask=masks)
+def test_a_flipped_byte_in_the_file_is_refused_or_harmless(folder, position, mask):
+    path = folder / f"{NAME}.gz"
+    path.write_bytes(flip(PACKED, position, mask))
+    try:
+        found = read_idx(folder, NAME)
+    except DataError as error:
+        assert all(words in str(error) for words in (str(path), "expected", "git checkout"))
+    else:
+        assert torch.equal(found, LABELS)
+
+
+@pytest.mark.parametrize("position", range(4, 10))
+def test_a_flipped_byte_in_the_time_stamp_is_harmless(folder, position):
+    # RFC 1952: bytes 4 to 9 are the time of modification, the effort and the system.
+    (folder / f"{NAME}.gz").write_bytes(flip(PACKED, position, 255))
+    assert torch.equal(read_idx(folder, NAME), LABELS)
+
+
+@pytest.mark.parametrize("position", range(1, 9))
+def test_a_flipped_byte_in_the_check_sum_is_refused(folder, position):
+    # RFC 1952: the last eight bytes are the check sum and the length of the content.
+    assert refused(folder, flip(PACKED, -position, 1))
+
+
+def test_to_signed_unit_maps_every_pixel_onto_the_range():
+    pixels = torch.arange(256, dtype=torch.uint8)
+    mapped = to_signed_unit(pixels)
+    assert mapped.dtype == torch.float32
+    assert mapped[0] == -1 and mapped[255] == 1
+    exact = numpy.arange(256) / 127.5 - 1
+    # Three roundings of numbers up to 2.
+    assert numpy.abs(mapped.numpy() - exact).max() <= 3 * 2.0**-23
+    assert pixels.tolist() == list(range(256))
+
+
+# Streams
+
+
+@settings(deadline=None)
+@given(counts_and_sizes, seeds)
+def test_an_epoch_repeats_nothing(count_and_size, seed):
+    count, size = count_and_size
+    stream = Minibatches(torch.arange(count), size=size, seed=seed)
+    for _ in range(3):
+        epoch = torch.cat([next(stream) for _ in range(count // size)])
+        assert len(epoch.unique()) == len(epoch) == count // size * size
+
+
+@settings(deadline=None)
+@given(seeds)
+def test_every_epoch_has_another_order(seed):
+    stream = Minibatches(torch.arange(50), size=50, seed=seed)
+    # Two of 50! orders coincide with a chance of 1e-65.
+    assert len({tuple(next(stream).tolist()) for _ in range(5)}) == 5
+
+
+def test_another_seed_gives_another_order():
+    orders = {
+        tuple(next(Minibatches(torch.arange(50), size=50, seed=seed)).tolist()) for seed in range(5)
+    }
+    assert len(orders) == 5
+
+
+@settings(deadline=None)
+@given(counts_and_sizes, seeds)
+def test_the_same_seed_gives_the_same_order_whatever_torch_drew(count_and_size, seed):
+    count, size = count_and_size
+    first = Minibatches(torch.arange(count), size=size, seed=seed)
+    second = Minibatches(torch.arange(count), size=size, seed=seed)
+    for _ in range(2 * (count // size) + 1):
+        left = next(first)
+        torch.rand(3)
+        assert torch.equal(left, next(second))
+
+
+@settings(deadline=None)
+@given(counts_and_sizes, seeds, st.integers(0, 100))
+def test_a_stream_resumes_exactly(count_and_size, seed, drawn):
+    count, size = count_and_size
+    stream = Minibatches(torch.arange(count), size=size, seed=seed)
+    for _ in range(drawn):
+        next(stream)
+    resumed = Minibatches(torch.arange(count), size=size, seed=seed)
+    resumed.load_state_dict(stream.state_dict())
+    for _ in range(count // size + 1):
+        assert torch.equal(next(stream), next(resumed))
+
+
+@settings(deadline=None)
+@given(st.integers(1, 4), st.integers(1, 5), st.integers(0, 20), seeds)
+def test_the_processes_share_the_batch_of_one(world, share, spare, seed):
+    examples, size = torch.arange(world * share + spare), world * share
+    whole = Minibatches(examples, size=size, seed=seed)
+    ranks = [
+        Minibatches(examples, size=size, seed=seed, rank=rank, world=world) for rank in range(world)
+    ]
+    for _ in range(3):
+        parts = [next(stream) for stream in ranks]
+        assert {len(part) for part in parts} == {share}
+        assert torch.equal(torch.cat(parts), next(whole))
+
+
+def test_several_tensors_stay_aligned_and_only_the_first_is_prepared():
+    numbers = torch.arange(30)
+    stream = Minibatches(numbers, -numbers, size=7, prepare=lambda batch: batch + 1000)
+    for _ in range(10):
+        prepared, plain = next(stream)
+        assert torch.equal(prepared - 1000, -plain)
+    assert torch.equal(numbers, torch.arange(30))
+
+
+def test_bytes_stay_bytes_and_axes_stay():
+    images = torch.zeros(10, 1, 4, 4, dtype=torch.uint8)
+    stream = Minibatches(images, size=3)
+    assert iter(stream) is stream
+    batch = next(stream)
+    assert (batch.dtype, batch.shape, batch.device.type) == (torch.uint8, (3, 1, 4, 4), "cpu")
+
+
+@pytest.mark.parametrize("size", [-1, 0, 6])
+def test_a_size_that_does_not_fit_is_refused(size):
+    with pytest.raises(ValueError, match=f"size={size} .*expected 1 to 5"):
+        Minibatches(torch.arange(5), size=size)
+
+
+def test_a_size_that_does_not_split_is_refused():
+    with pytest.raises(ValueError, match="size=4 .*3 processes"):
+        Minibatches(torch.arange(5), size=4, world=3)
+
+
+def test_tensors_of_different_lengths_are_refused():
+    with pytest.raises(ValueError, match=r"\[5, 4\]"):
+        Minibatches(torch.arange(5), torch.arange(4), size=2)
+
+
+def test_draws_have_the_distribution_and_the_shape():
+    torch.manual_seed(0)
+    count = 20_000
+    stream = Draws(mixture_1d([3.0], [2.0], [1.0]), count)
+    assert iter(stream) is stream
+    batch = next(stream)
+    assert (batch.shape, batch.dtype, batch.device.type) == ((count, 1), torch.float32, "cpu")
+    # Six standard errors of the mean and of the variance of a normal sample.
+    assert batch.mean().item() == pytest.approx(3, abs=6 * 2 / math.sqrt(count))
+    assert batch.var().item() == pytest.approx(4, abs=6 * 4 * math.sqrt(2 / count))
+    assert not torch.equal(batch, next(stream))
+
+
+def test_draws_come_from_the_global_generator_and_have_no_state():
+    stream = Draws(gaussian_ring(), 5)
+    torch.manual_seed(4)
+    first = next(stream)
+    assert stream.state_dict() == {}
+    stream.load_state_dict({})
+    torch.manual_seed(4)
+    assert torch.equal(first, next(stream))
+
+
+# Mixtures
+
+
+def hand_written(points, means, scales, weights):
+    kernels = stats.norm.logpdf(points[:, None], means, scales).sum(-1)
+    return logsumexp(kernels, b=numpy.array(weights) / numpy.sum(weights), axis=1)
+
+
+def test_the_density_of_a_mixture_on_the_line():
+    means, scales, weights = [-2.0, 0.5, 3.0], [0.5, 1.0, 1.5], [1.0, 2.0, 5.0]
+    points = numpy.linspace(-5, 6, 45)[:, None]
+    found = mixture_1d(means, scales, weights).log_prob(torch.tensor(points, dtype=torch.float32))
+    exact = hand_written(points, numpy.c_[means], numpy.c_[scales], weights)
+    # float32 keeps 24 bits of exponents z²/2 of up to 128.
+    assert numpy.abs(found.numpy() - exact).max() <= 128 * 2.0**-21
+
+
+def test_the_density_of_a_mixture_in_the_plane():
+    means = numpy.array([[0.0, 1.0], [2.0, -1.0]])
+    scales = numpy.array([[0.5, 1.0], [1.5, 0.7]])
+    points = numpy.random.default_rng(0).uniform(-2, 2, (50, 2))
+    tensors = (torch.tensor(array) for array in (means, scales, numpy.array([0.3, 0.7])))
+    found = mixture(*tensors).log_prob(torch.tensor(points))
+    exact = hand_written(points, means, scales, [0.3, 0.7])
+    assert numpy.abs(found.numpy() - exact).max() <= 1e-12
+
+
+def test_the_default_weights_are_equal():
+    means = torch.tensor([[-5.0], [0.0], [5.0]])
+    at_the_modes = mixture(means, 0.5).log_prob(means).exp()
+    # The next mode is ten deviations away, where the density is e**-50 of its peak; float32.
+    peak = 1 / (3 * 0.5 * math.sqrt(2 * math.pi))
+    assert at_the_modes.tolist() == pytest.approx([peak] * 3, rel=1e-6)
+
+
+def test_the_weights_are_honoured_in_samples():
+    torch.manual_seed(0)
+    count = 20_000
+    samples = mixture_1d([-10.0, 10.0], [1.0, 1.0], [1.0, 3.0]).sample((count,))
+    share = (samples > 0).double().mean().item()
+    assert share == pytest.approx(0.75, abs=6 * math.sqrt(0.75 * 0.25 / count))
+
+
+@pytest.mark.parametrize("modes, radius", [(8, 2.0), (5, 1.5)])
+def test_the_ring_is_regular(modes, radius):
+    means = gaussian_ring(modes, radius).component_distribution.mean.double()
+    assert means.shape == (modes, 2)
+    assert means.norm(dim=1).tolist() == pytest.approx([radius] * modes, rel=1e-6)
+    sides = (means - means.roll(1, 0)).norm(dim=1)
+    chord = 2 * radius * math.sin(math.pi / modes)
+    assert sides.tolist() == pytest.approx([chord] * modes, rel=1e-6)
+
+
+@pytest.mark.parametrize("side, spacing", [(5, 2.0), (4, 1.0)])
+def test_the_grid_is_centred_and_even(side, spacing):
+    means = gaussian_grid(side, spacing).component_distribution.mean
+    assert len({tuple(mean) for mean in means.tolist()}) == side**2
+    assert means.sum(0).tolist() == [0, 0]
+    for axis in (0, 1):
+        ticks = means[:, axis].unique()
+        assert ticks.diff().tolist() == [spacing] * (side - 1)
+
+
+@pytest.mark.parametrize("distribution, scale", [(gaussian_ring(), 0.02), (gaussian_grid(), 0.05)])
+def test_ring_and_grid_have_the_deviation_of_the_papers(distribution, scale):
+    torch.manual_seed(0)
+    samples = distribution.sample((5000,))
+    means = distribution.component_distribution.mean
+    residuals = samples - means[torch.cdist(samples, means).argmin(1)]
+    deviation = statistics.pstdev(residuals.flatten().tolist(), mu=0.0)
+    assert deviation == pytest.approx(scale, abs=6 * scale / math.sqrt(2 * 10_000))

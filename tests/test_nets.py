@@ -1,0 +1,121 @@
+"""Networks: shapes, types, ranges, sizes counted by hand, and DCGAN's start."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from ganlib.nets import DCGANDiscriminator, DCGANGenerator, Float, Logit, Perceptron
+
+
+def parameter_count(network):
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("side", [28, 32, 64])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_dcgan_makes_and_judges_images_of_any_even_side(side, channels):
+    images = DCGANGenerator(10, side, channels, width=8)(torch.randn(3, 10))
+    assert (images.shape, images.dtype) == ((3, channels, side, side), torch.float32)
+    logits = DCGANDiscriminator(side, channels, width=8)(images)
+    assert (logits.shape, logits.dtype) == ((3,), torch.float32)
+
+
+@pytest.mark.parametrize("side, base", [(8, 4), (28, 7), (30, 15), (32, 4), (64, 4)])
+def test_the_side_is_halved_while_it_is_even_and_at_least_four(side, base):
+    generator = DCGANGenerator(4, side, width=2)
+    strides = [m.stride for m in generator if isinstance(m, nn.ConvTranspose2d)]
+    grown = nn.Sequential(*list(generator)[:2])(torch.zeros(1, 4))
+    assert grown.shape[-1] == base
+    assert strides == [(1, 1)] + [(2, 2)] * int(math.log2(side / base))
+
+
+@pytest.mark.parametrize("side", [-8, 0, 4, 6, 7, 27])
+@pytest.mark.parametrize("network", [DCGANGenerator, DCGANDiscriminator])
+def test_a_wrong_side_is_named(network, side):
+    with pytest.raises(ValueError, match=f"side={side} .*expected an even number of 8 or more"):
+        network(side=side)
+
+
+def test_the_parameters_of_dcgan_counted_by_hand():
+    # A 4 x 4 kernel has 16 weights; batch normalization has a scale and a shift per channel.
+    kernels = (64 * 256 + 256 * 128 + 128 * 64 + 64 * 1) * 16
+    assert parameter_count(DCGANGenerator(64, 32, 1, 64)) == kernels + 2 * (256 + 128 + 64) + 1
+    kernels = (1 * 64 + 64 * 128 + 128 * 256 + 256 * 1) * 16
+    assert parameter_count(DCGANDiscriminator(32, 1, 64)) == kernels + 64 + 2 * (128 + 256) + 1
+
+
+def test_the_parameters_of_a_perceptron_counted_by_hand():
+    assert parameter_count(Perceptron(3, 2, (5, 7))) == (3 + 1) * 5 + (5 + 1) * 7 + (7 + 1) * 2
+    assert parameter_count(Perceptron(3, 2, ())) == (3 + 1) * 2
+
+
+def test_a_generator_fills_its_range_and_never_leaves_it():
+    torch.manual_seed(0)
+    generator = DCGANGenerator(10, 28, width=8)
+    with torch.no_grad():
+        generator[-3].weight.mul_(1000)
+        images = generator(torch.randn(8, 10))
+    assert images.abs().max() <= 1
+    assert images.min() < -0.99 and images.max() > 0.99
+
+
+@pytest.mark.parametrize("network", [DCGANGenerator, DCGANDiscriminator])
+def test_dcgan_starts_from_small_normal_weights(network):
+    torch.manual_seed(0)
+    network = network()
+    convolutions = [m for m in network if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))]
+    weights = torch.cat([m.weight.detach().flatten() for m in convolutions]).double()
+    # Six standard errors of the mean and the deviation of a normal sample.
+    assert weights.mean().item() == pytest.approx(0, abs=6 * 0.02 / math.sqrt(len(weights)))
+    error = 0.02 / math.sqrt(2 * len(weights))
+    assert weights.std().item() == pytest.approx(0.02, abs=6 * error)
+    norms = [m for m in network if isinstance(m, nn.BatchNorm2d)]
+    scales = torch.cat([m.weight.detach() for m in norms]).double()
+    assert scales.mean().item() == pytest.approx(1, abs=6 * 0.02 / math.sqrt(len(scales)))
+    assert scales.std().item() == pytest.approx(0.02, abs=6 * 0.02 / math.sqrt(2 * len(scales)))
+    assert all((m.bias == 0).all() for m in norms)
+
+
+@pytest.mark.parametrize(
+    "network, inputs",
+    [
+        (Perceptron(3, 2), torch.randn(4, 3)),
+        (Logit(3), torch.randn(4, 3)),
+        (DCGANGenerator(3, 8, width=2), torch.randn(4, 3)),
+        (DCGANDiscriminator(8, width=2), torch.randn(4, 1, 8, 8)),
+    ],
+)
+def test_outputs_are_float32_under_autocast(network, inputs):
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs = network(inputs)
+    assert outputs.dtype == torch.float32
+    # The last product was rounded to bfloat16, so autocast did reach it.
+    assert torch.equal(outputs, outputs.bfloat16().float())
+
+
+def test_float_casts_and_keeps_the_shape():
+    halves = torch.tensor([[0.5, -2.0]], dtype=torch.bfloat16)
+    cast = Float()(halves)
+    assert cast.dtype == torch.float32
+    assert cast.tolist() == [[0.5, -2.0]]
+
+
+def test_a_perceptron_is_its_formula():
+    network = Perceptron(3, 2, (5, 4), nn.Tanh)
+    inputs = torch.randn(6, 3)
+    first, second, last = (m for m in network if isinstance(m, nn.Linear))
+    hidden = torch.tanh(inputs @ first.weight.T + first.bias)
+    hidden = torch.tanh(hidden @ second.weight.T + second.bias)
+    torch.testing.assert_close(network(inputs), hidden @ last.weight.T + last.bias)
+
+
+def test_a_logit_is_one_number_an_example():
+    network = Logit(3, (5,))
+    inputs = torch.randn(6, 3)
+    assert network(inputs).shape == (6,)
+    assert network(inputs[:1]).shape == (1,)
+    hidden = torch.relu(inputs @ network[0].weight.T + network[0].bias)
+    expected = hidden @ network[2].weight[0] + network[2].bias
+    torch.testing.assert_close(network(inputs), expected)
