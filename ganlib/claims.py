@@ -132,6 +132,8 @@ class Ledger:
         """
         if better not in ("higher", "lower"):
             raise ValueError(f"better={better!r}: choose 'higher' or 'lower'")
+        if not math.isfinite(measured):
+            raise ValueError(f"{table}, {row}: measured {measured}: expected a finite number")
         short = measured < reported if better == "higher" else measured > reported
         text = f"{reported:g}" + ("" if reported_spread is None else f" ± {reported_spread:g}")
         score = Score(
@@ -141,7 +143,7 @@ class Ledger:
             unit,
             text,
             float(measured),
-            spread,
+            None if spread is None else float(spread),
             better,
             bool(short),
             how,
@@ -157,14 +159,12 @@ def collect(notebooks: Iterable[Path], folder: Path | None = None) -> dict[str, 
 
     Records replace those of the same chapter, seed and preset, and there is one file for claims
     and one for scores. Returns how many records each file gained. Raises ValueError for a
-    notebook without any record or with a failed cell.
+    notebook that was not executed or has a failed cell.
     """
     folder = folder or data_folder() / "results"
     fresh: dict[str, list[dict]] = {kind: [] for kind in KINDS}
     for path in notebooks:
         found = _records(path)
-        if not any(found.values()):
-            raise ValueError(f"{path} holds no claims: expected an executed chapter")
         for kind in KINDS:
             fresh[kind] += found[kind]
     replaced = {(r["chapter"], r["seed"], r["preset"]) for kind in KINDS for r in fresh[kind]}
@@ -266,6 +266,8 @@ def _records(path: Path) -> dict[str, list[dict]]:
     notebook = json.loads(Path(path).read_text(encoding="utf-8"))
     found: dict[str, list[dict]] = {kind: [] for kind in KINDS}
     for cell in notebook["cells"]:
+        if cell["cell_type"] == "code" and cell["source"] and cell["execution_count"] is None:
+            raise ValueError(f"{path} has a cell that was not run: expected an executed notebook")
         for output in cell.get("outputs", []):
             if output["output_type"] == "error":
                 raise ValueError(f"{path} has a failed cell: {output['ename']}: {output['evalue']}")

@@ -73,7 +73,7 @@ def read_idx(folder: Path, name: str) -> Tensor:
             # One byte more than expected is enough to tell that a file is too long.
             content = file.read(expected_bytes + 1)
     except FileNotFoundError:
-        raise DataError(f"{path} is missing. {restore}") from None
+        raise DataError(f"{path} is missing: a gzipped IDX file was expected. {restore}") from None
     except (EOFError, OSError, zlib.error) as error:
         raise DataError(
             f"{path} is damaged: it does not unpack as gzip ({error}); "
@@ -99,7 +99,7 @@ def read_idx(folder: Path, name: str) -> Tensor:
 
 def to_signed_unit(images: Tensor) -> Tensor:
     """Map uint8 pixels 0..255 to float32 in [-1, 1], the range of a generator's tanh."""
-    return images.float().mul_(2 / 255).sub_(1)
+    return images.float() * (2 / 255) - 1
 
 
 def mixture(
@@ -118,7 +118,9 @@ def mixture(
 def mixture_1d(means: list[float], scales: list[float], weights: list[float]) -> MixtureSameFamily:
     """A mixture of Gaussians on the line; samples have shape (..., 1)."""
     return mixture(
-        torch.tensor(means)[:, None], torch.tensor(scales)[:, None], torch.tensor(weights)
+        torch.tensor(means, dtype=torch.float32)[:, None],
+        torch.tensor(scales, dtype=torch.float32)[:, None],
+        torch.tensor(weights, dtype=torch.float32),
     )
 
 

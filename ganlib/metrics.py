@@ -24,10 +24,15 @@ def nearest_neighbours(
             f"queries {tuple(queries.shape)} and references {tuple(references.shape)}: expected "
             "at least one of each, of the same shape per example"
         )
+    if not references.is_floating_point():
+        queries, references = queries.float(), references.float()
     references = references.flatten(1)
+    # Around the mean the matrix product rounds least.
+    centre = references.mean(0)
+    centred, few = references - centre, min(4, len(references))
     distances, indices = [], []
     for part in queries.flatten(1).split(block):
-        near = torch.cdist(part, references).topk(min(4, len(references)), largest=False).indices
+        near = torch.cdist(part - centre, centred).topk(few, largest=False).indices
         exact = torch.linalg.vector_norm(part[:, None] - references[near], dim=2)
         nearest = exact.min(1)
         distances.append(nearest.values)
@@ -54,11 +59,11 @@ def parzen_log_likelihood(
             f"samples {tuple(samples.shape)} and points {tuple(points.shape)}: expected the same "
             "shape per example"
         )
-    centres = samples.flatten(1)
+    centres = samples.flatten(1).double()
     dimensions, columns = centres.shape[1], widths.reshape(-1, 1)
     parts = []
-    for part in points.flatten(1).split(block):
-        squared = torch.cdist(part, centres).double().square()
+    for part in points.flatten(1).double().split(block):
+        squared = torch.cdist(part, centres).square()
         parts.append(
             torch.stack([torch.logsumexp(-squared / (2 * w * w), 1) for w in columns.flatten()])
         )

@@ -15,7 +15,17 @@ class Float(nn.Module):
         return x.float()
 
 
-class Perceptron(nn.Sequential):
+class Layers(nn.Sequential):
+    """A sequence of layers of which a slice is a plain `nn.Sequential`, say for features."""
+
+    def __getitem__(self, index: int | slice) -> nn.Module:
+        """One layer, or a network of several."""
+        if isinstance(index, slice):
+            return nn.Sequential(*list(self)[index])
+        return super().__getitem__(index)
+
+
+class Perceptron(Layers):
     """A fully connected network: (batch, inputs) to (batch, outputs), float32.
 
     widths: the width of each hidden layer. activation: the class of the nonlinearity.
@@ -47,7 +57,7 @@ class Logit(Perceptron):
         self.append(nn.Flatten(0))
 
 
-class DCGANGenerator(nn.Sequential):
+class DCGANGenerator(Layers):
     """Noise (batch, noise_size) to images (batch, channels, side, side) in (-1, 1).
 
     Strided transposed convolutions with batch normalization (Radford et al., 2016). The side is
@@ -76,7 +86,7 @@ class DCGANGenerator(nn.Sequential):
         _initialise(self)
 
 
-class DCGANDiscriminator(nn.Sequential):
+class DCGANDiscriminator(Layers):
     """Images (batch, channels, side, side) to logits (batch,); the mirror of `DCGANGenerator`.
 
     The logit is log D(x) - log(1 - D(x)): a sigmoid turns it into the probability D(x).

@@ -8,6 +8,7 @@ import random
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from numbers import Integral
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def start(preset: str = "book", device: str = "auto", seed: int = 0) -> Run:
         raise ValueError(f"preset={preset!r} is not known: choose one of {_listed(PRESETS)}")
     if device not in DEVICES:
         raise ValueError(f"device={device!r} is not known: choose one of {_listed(DEVICES)}")
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**32:
         raise ValueError(f"seed={seed!r} is not a whole number from 0 to 2**32 - 1")
     no_gpu = RuntimeError(
         "device='cuda' was asked for, but no CUDA GPU is to be had here: "
@@ -96,6 +97,7 @@ def start(preset: str = "book", device: str = "auto", seed: int = 0) -> Run:
         place = torch.device("cpu")
     if world > 1 and not torch.distributed.is_initialized():
         torch.distributed.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    seed = int(seed)
     random.seed(seed)
     numpy.random.seed(seed)
     torch.manual_seed(seed)

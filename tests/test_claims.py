@@ -12,7 +12,7 @@ from nbclient import NotebookClient
 
 from ganlib import datasets
 from ganlib.claims import ClaimError, Ledger, collect, ledger_page, load, scoreboard_page
-from ganlib.runtime import Run
+from ganlib.runtime import Run, start
 
 RUN = Run("book", torch.device("cpu"), 3, torch.float32)
 
@@ -76,8 +76,9 @@ def score(**changes):
     return record | changes
 
 
-def write_notebook(path, outputs):
-    cells = [{"cell_type": "markdown"}, {"cell_type": "code", "outputs": outputs}]
+def write_notebook(path, outputs, count=1):
+    code = {"cell_type": "code", "source": "1", "execution_count": count, "outputs": outputs}
+    cells = [{"cell_type": "markdown"}, code]
     path.write_text(json.dumps({"cells": cells}), encoding="utf-8")
     return path
 
@@ -242,12 +243,18 @@ def test_a_failed_cell_is_refused_and_nothing_is_written(tmp_path):
     assert not (tmp_path / "claims.json").exists()
 
 
-def test_a_notebook_without_records_is_refused(tmp_path):
+def test_a_notebook_that_was_not_run_is_refused(tmp_path):
     good = write_notebook(tmp_path / "one.ipynb", [shown("claims", claim())])
-    empty = write_notebook(tmp_path / "two.ipynb", [{"output_type": "stream", "text": "hello"}])
-    with pytest.raises(ValueError, match="two.ipynb.*expected an executed chapter"):
-        collect([good, empty], tmp_path)
+    unrun = write_notebook(tmp_path / "two.ipynb", [], count=None)
+    with pytest.raises(ValueError, match="two.ipynb.*expected an executed notebook"):
+        collect([good, unrun], tmp_path)
     assert not (tmp_path / "claims.json").exists()
+
+
+def test_a_score_that_is_not_finite_is_refused():
+    ledger = Ledger("chapter", start("smoke", "cpu", 0))
+    with pytest.raises(ValueError, match="expected a finite number"):
+        ledger.score("table", "row", unit="", reported=1, measured=float("nan"), how="")
 
 
 def test_a_wrong_kind_names_the_choices(tmp_path):
@@ -340,7 +347,7 @@ def test_an_executed_notebook_carries_records_source_quotes_and_titles(tmp_path)
     # show_source: the very lines of the file. glue: the records that myst-nb looks for.
     source = figures_cell[0].data["text/markdown"]
     code = source.removeprefix("```python\n").removesuffix("\n```")
-    assert code.startswith("def to_signed_unit") and code.endswith("sub_(1)")
+    assert code.startswith("def to_signed_unit") and code.endswith("- 1")
     assert code in Path(datasets.__file__).read_text(encoding="utf-8")
     mime = "application/papermill.record/"
     for output, name, text in zip(

@@ -1,6 +1,7 @@
 """MNIST against its known facts and every kind of damage; streams; mixtures of Gaussians."""
 
 import gzip
+import json
 import math
 import shutil
 import statistics
@@ -18,6 +19,7 @@ from ganlib.datasets import (
     DataError,
     Draws,
     Minibatches,
+    Together,
     data_folder,
     gaussian_grid,
     gaussian_ring,
@@ -322,6 +324,33 @@ def test_draws_come_from_the_global_generator_and_have_no_state():
     stream.load_state_dict({})
     torch.manual_seed(4)
     assert torch.equal(first, next(stream))
+
+
+def test_streams_together_are_each_alone_and_resume_together():
+    def numbers():
+        return Minibatches(torch.arange(9), size=4, seed=1)
+
+    def letters():
+        return Minibatches(-torch.arange(7), torch.arange(7), size=2, seed=2)
+
+    stream, first, second = Together(numbers(), letters()), numbers(), letters()
+    assert iter(stream) is stream
+    for _ in range(5):
+        batch, (negative, positive) = next(stream)
+        assert torch.equal(batch, next(first))
+        assert torch.equal(positive, next(second)[1])
+        assert torch.equal(negative, -positive)
+    resumed = Together(numbers(), letters())
+    resumed.load_state_dict(json.loads(json.dumps(stream.state_dict())))
+    batch, (negative, positive) = next(resumed)
+    assert torch.equal(batch, next(first))
+    assert torch.equal(positive, next(second)[1])
+
+
+def test_the_state_of_other_streams_is_refused():
+    stream = Together(Minibatches(torch.arange(9), size=4))
+    with pytest.raises(ValueError):
+        stream.load_state_dict({"streams": []})
 
 
 # Mixtures

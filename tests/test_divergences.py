@@ -207,3 +207,13 @@ def test_a_grid_that_cuts_mass_off_is_refused():
     x, cells = grid(-1, 12)
     with pytest.raises(ValueError, match="a grid must cover nearly all of its mass"):
         kullback_leibler(normal(x, 0.0, 1.0), normal(x, 6.0, 1.0), cells)
+
+
+def test_gradients_are_finite_where_both_tables_are_zero():
+    p = torch.tensor([0.5, 0.5, 0.0], dtype=torch.float64, requires_grad=True)
+    q = torch.tensor([0.4, 0.6, 0.0], dtype=torch.float64, requires_grad=True)
+    for divergence in (kullback_leibler, jensen_shannon):
+        gradients = torch.autograd.grad(divergence(p, q), (p, q))
+        assert all(torch.isfinite(gradient).all() for gradient in gradients)
+    (by_q,) = torch.autograd.grad(kullback_leibler(p, q), q)
+    torch.testing.assert_close(by_q, torch.tensor([-0.5 / 0.4, -0.5 / 0.6, 0.0]).double())

@@ -136,3 +136,9 @@ def test_a_wrong_bandwidth_is_refused(bandwidth):
 def test_wrong_shapes_of_parzen_are_named():
     with pytest.raises(ValueError, match=r"samples \(3, 2\) and points \(3, 4\).*same shape"):
         parzen_log_likelihood(torch.zeros(3, 2), torch.zeros(3, 4), 1.0)
+
+
+def test_copies_far_from_the_origin_are_found():
+    references = 1000 + 0.1 * torch.randn(500, 100, generator=torch.Generator().manual_seed(0))
+    distances, indices = nearest_neighbours(references[:50], references)
+    assert (distances == 0).all() and torch.equal(indices, torch.arange(50))

@@ -23,6 +23,15 @@ batches = st.integers(1, 12).flatmap(
 )
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    # torch splits logsigmoid over threads however small it is, which crawls on a busy machine.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 class Table(nn.Module):
     """A discriminator of outcomes: one logit each."""
 
@@ -173,6 +182,12 @@ def test_a_round_is_a_turn_of_each_player_on_one_minibatch():
     assert [turn.movers for turn in game.turns] == [("discriminator",), ("generator",)]
     assert [turn.fresh for turn in game.turns] == [True, False]
     assert game.players == {"generator": game.generator, "discriminator": game.discriminator}
+
+
+def test_the_discriminator_can_move_several_times_on_fresh_minibatches():
+    game = NonSaturating(nn.Linear(3, 2), nn.Linear(2, 1), 3, discriminator_turns=3)
+    assert [turn.name for turn in game.turns] == ["discriminator"] * 3 + ["generator"]
+    assert [turn.fresh for turn in game.turns] == [True] * 3 + [False]
 
 
 @pytest.mark.parametrize("game", [Minimax, NonSaturating])

@@ -119,3 +119,11 @@ def test_a_logit_is_one_number_an_example():
     hidden = torch.relu(inputs @ network[0].weight.T + network[0].bias)
     expected = hidden @ network[2].weight[0] + network[2].bias
     torch.testing.assert_close(network(inputs), expected)
+
+
+def test_a_slice_of_a_network_is_a_network():
+    discriminator = DCGANDiscriminator(side=28, width=4)
+    images = torch.randn(2, 1, 28, 28)
+    features = discriminator[:-3](images)
+    torch.testing.assert_close(discriminator[-3:](features), discriminator(images))
+    assert discriminator[0] is list(discriminator)[0]

@@ -152,7 +152,7 @@ def test_unrolled_gradient_passes_through_the_discriminators_updates():
             weight[0, 0] += sign * step
             torch.manual_seed(1)
             with torch.enable_grad():
-                values.append(float(game.generator_loss(x)))
+                values.append(float(game.generator_loss(x).detach()))
             weight[0, 0] -= sign * step
     numeric = (values[0] - values[1]) / (2 * step)
     assert float(gradients[2][0, 0]) == pytest.approx(numeric, rel=0.05, abs=1e-3)
