@@ -17,7 +17,7 @@ def minimax_mnist(run: Run) -> Recipe:
     """A DCGAN pair on MNIST with the non-saturating loss and one-sided label smoothing at 0.9."""
     width = run.pick(smoke=8, book=32, paper=64)
     size = run.pick(smoke=32, book=64, paper=128)
-    rate = run.pick(smoke=1e-3, book=5e-4, paper=2e-4)
+    rate = run.pick(smoke=2e-3, book=2e-3, paper=2e-4)
     noise_size = 64
     generator = DCGANGenerator(noise_size, width=width)
     discriminator = DCGANDiscriminator(width=width)
@@ -40,7 +40,7 @@ def minimax_mnist(run: Run) -> Recipe:
             "discriminator": adam(discriminator, rate),
             "generator": adam(generator, rate),
         },
-        rounds=run.pick(smoke=60, book=4000, paper=40_000),
+        rounds=run.pick(smoke=60, book=4500, paper=40_000),
         averages={"generator": run.pick(smoke=0.9, book=0.995, paper=0.999)},
         schedule=cosine,
     )

@@ -1,0 +1,1 @@
+"""Ours beside the textbook way, in one run, as ratios: `python -m benchmarks`."""

@@ -1,0 +1,138 @@
+"""The notebooks as they are committed: one clean run, no litter, and claims that agree."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ganlib import claims
+
+BOOK = Path(__file__).parents[1]
+CHAPTERS = re.findall(r"file: chapters/(\w+)", (BOOK / "_toc.yml").read_text())
+ON_EACH = pytest.mark.parametrize("chapter", CHAPTERS)
+
+
+def notebook(chapter: str) -> dict:
+    return json.loads((BOOK / "chapters" / f"{chapter}.ipynb").read_text(encoding="utf-8"))
+
+
+def code_cells(chapter: str) -> list[dict]:
+    return [cell for cell in notebook(chapter)["cells"] if cell["cell_type"] == "code"]
+
+
+def tags(cell: dict) -> list[str]:
+    return cell["metadata"].get("tags", [])
+
+
+def outputs(chapter: str) -> list[dict]:
+    return [output for cell in code_cells(chapter) for output in cell["outputs"]]
+
+
+def test_every_notebook_is_in_the_table_of_contents():
+    assert sorted(path.stem for path in (BOOK / "chapters").glob("*.ipynb")) == sorted(CHAPTERS)
+
+
+@ON_EACH
+def test_one_cell_holds_the_three_parameters(chapter):
+    cells = [cell for cell in code_cells(chapter) if "parameters" in tags(cell)]
+    assert len(cells) == 1 and cells[0] is code_cells(chapter)[0]
+    names = re.findall(r"^(\w+) = ", "".join(cells[0]["source"]), re.MULTILINE)
+    assert names == ["preset", "device", "seed"]
+    assert 'preset = "book"' in "".join(cells[0]["source"])
+
+
+@ON_EACH
+def test_outputs_are_of_one_clean_run(chapter):
+    cells = code_cells(chapter)
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    assert not any("injected-parameters" in tags(cell) for cell in cells)
+    for output in outputs(chapter):
+        assert output["output_type"] != "error"
+        assert output.get("name") != "stderr", output["text"]
+
+
+@ON_EACH
+def test_nothing_names_a_machine_or_holds_a_widget(chapter):
+    text = json.dumps(notebook(chapter))
+    assert not re.findall(r"/(?:home|root|tmp|work|Users)/[\w./-]+", text)
+    assert "widget" not in notebook(chapter)["metadata"]
+    assert "application/vnd.jupyter.widget-view+json" not in text
+    assert "it/s" not in text, "a progress bar was left behind"
+    assert len(text) < 3_000_000
+
+
+@ON_EACH
+def test_every_figure_has_a_caption_and_a_text_for_those_who_cannot_see_it(chapter):
+    for cell in code_cells(chapter):
+        if any("image/png" in output.get("data", {}) for output in cell["outputs"]):
+            shown = cell["metadata"].get("mystnb", {})
+            source = "".join(cell["source"])[:60]
+            assert len(shown.get("figure", {}).get("caption", "")) > 40, source
+            assert len(shown.get("image", {}).get("alt", "")) > 20, source
+
+
+@ON_EACH
+def test_committed_claims_are_those_of_the_committed_notebook(chapter):
+    shown = [record for o in outputs(chapter) for record in [o.get("metadata", {}).get("ganlib")]]
+    here = {r["claims"]["id"]: r["claims"] for r in shown if r and "claims" in r}
+    recorded = [r for r in claims.load("claims") if r["chapter"] == chapter]
+    book = [r for r in recorded if r["preset"] == "book"]
+    assert {r["id"] for r in recorded} == here.keys()
+    for name, claim in here.items():
+        same = [r for r in book if r["id"] == name]
+        assert sorted(r["seed"] for r in same) == [0, 1, 2, 3, 4], name
+        assert {(r["statement"], r["bound"]) for r in same} == {
+            (claim["statement"], claim["bound"])
+        }
+
+
+def start_of(chapter: str, tmp_path: Path) -> Path:
+    """The chapter's notebook up to its first cell after the parameters."""
+    head = notebook(chapter)
+    kept = [i for i, cell in enumerate(head["cells"]) if cell["cell_type"] == "code"][1]
+    head["cells"] = head["cells"][: kept + 1]
+    path = tmp_path / f"{chapter}.ipynb"
+    path.write_text(json.dumps(head), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "choices"),
+    [
+        ("preset", "bok", "'smoke', 'book', 'paper'"),
+        ("device", "cuda", "choose device='cpu', or device='auto'"),
+    ],
+)
+def test_a_wrong_parameter_stops_papermill_at_once(name, value, choices, tmp_path):
+    if value == "cuda" and not _cpu_build():
+        pytest.skip("this torch has CUDA, so it must be imported before the GPU is looked for")
+    source, out = start_of("minimax", tmp_path), tmp_path / "out.ipynb"
+    command = [sys.executable, "-m", "papermill", str(source), str(out), "-p", name, value]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode != 0
+    assert choices in result.stderr
+    cells = json.loads(out.read_text(encoding="utf-8"))["cells"]
+    failed = [cell for cell in cells if cell["metadata"].get("papermill", {}).get("exception")]
+    assert len(failed) == 1 and failed[0]["metadata"]["papermill"]["duration"] < 1.0
+
+
+def _cpu_build() -> bool:
+    import torch
+
+    return torch.version.cuda is None
+
+
+def test_the_readme_names_only_verbs_that_exist():
+    verbs = set(re.findall(r"^(\w+):", (BOOK / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"`?make (\w+)", (BOOK / "README.md").read_text()))
+    assert named and named - {"alone"} <= verbs
+
+
+def test_ci_calls_the_readmes_test_command_and_nothing_else():
+    script = (BOOK / ".ci" / "run").read_text()
+    commands = [line for line in script.splitlines() if line and not line.startswith("#")]
+    assert commands == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', "make test"]
+    assert "run: .ci/run" in (BOOK / ".github" / "workflows" / "ci.yml").read_text()
