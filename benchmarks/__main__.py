@@ -18,10 +18,10 @@ def main() -> None:
     machine = runtime.describe(run)["device"]
     rows = [{**row, "device": machine} for row in training.rows(run)]
     print(f"on {machine}")
-    print(f"{'name':<28}{'ours':>10}{'baseline':>12}{'ratio':>9}  unit")
+    print(f"{'name':<32}{'ours':>10}{'baseline':>12}{'ratio':>9}  unit")
     for row in rows:
         print(
-            f"{row['name']:<28}{row['ours']:>10.2f}{row['baseline']:>12.2f}"
+            f"{row['name']:<32}{row['ours']:>10.2f}{row['baseline']:>12.2f}"
             f"{row['ratio']:>8.2f}×  {row['unit']}"
         )
     if options.json:
