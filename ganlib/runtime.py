@@ -135,7 +135,8 @@ def _fast_precision(device: "torch.device") -> "torch.dtype":
     import torch
 
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+        # Older GPUs emulate bfloat16; tensor cores multiply it from compute capability 8 on.
+        return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float32
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     native = capabilities.get("amx_bf16") or capabilities.get("avx512_bf16")
     return torch.bfloat16 if native else torch.float32
