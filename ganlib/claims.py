@@ -194,18 +194,19 @@ def ledger_page(folder: Path | None = None) -> str:
     records = [r for r in load("claims", folder) if r["preset"] == "book"]
     parts = []
     for chapter in dict.fromkeys(r["chapter"] for r in records):
-        rows = ["| claim | statement | bound | measured | seeds |", "|---|---|---|---|---|"]
         here = [r for r in records if r["chapter"] == chapter]
+        seeds = ", ".join(str(seed) for seed in sorted({r["seed"] for r in here}))
+        rows = ["| claim | bound | measured |", "|---|---|---|"]
         for name in dict.fromkeys(r["id"] for r in here):
             same = [r for r in here if r["id"] == name]
             values = [r["measured"] for r in same]
-            low, high = f"{min(values):.3g}", f"{max(values):.3g}"
+            low, high = _number(min(values)), _number(max(values))
             span = low if low == high else f"{low} to {high}"
-            seeds = ", ".join(str(seed) for seed in sorted({r["seed"] for r in same}))
             link = f'<a href="{chapter}.html#{_anchor(name)}">{name.split(".", 1)[1]}</a>'
-            cells = [link, same[-1]["statement"], same[-1]["bound"], span, seeds]
+            cells = [f"{link}: {same[-1]['statement']}", same[-1]["bound"], span]
             rows.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
-        parts.append(f"**[{chapter}]({chapter}.ipynb)**\n\n" + "\n".join(rows))
+        title = f"**[{chapter}]({chapter}.ipynb)**, measured at seeds {seeds}"
+        parts.append(title + "\n\n" + "\n".join(rows))
     return "\n\n".join(parts)
 
 
@@ -235,10 +236,19 @@ def scoreboard_page(folder: Path | None = None) -> str:
 
 
 def _bound(quantity: str, at_most: float | None, at_least: float | None) -> str:
-    left = "" if at_least is None or at_most is None else f"{at_least:g} ≤ "
+    left = "" if at_least is None or at_most is None else f"{_number(at_least)} ≤ "
     if at_most is not None:
-        return f"{left}{quantity} ≤ {at_most:g}"
-    return f"{quantity} ≥ {at_least:g}"
+        return f"{left}{quantity} ≤ {_number(at_most)}"
+    return f"{quantity} ≥ {_number(at_least)}"
+
+
+def _number(value: float) -> str:
+    """Three digits, with a power of ten in mathematics: 0.0123, 1.5, $10^{-9}$."""
+    mantissa, _, exponent = f"{value:.3g}".partition("e")
+    if not exponent:
+        return mantissa
+    power = f"10^{{{int(exponent)}}}"
+    return f"${power}$" if mantissa == "1" else f"${mantissa} \\cdot {power}$"
 
 
 def _anchor(claim: str) -> str:

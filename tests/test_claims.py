@@ -277,13 +277,24 @@ def test_the_ledger_page_gives_ranges_over_seeds(tmp_path):
     page = ledger_page(tmp_path)
     rows = cells_of(page)
     assert page.index("**[one](one.ipynb)**") < page.index("**[two](two.ipynb)**")
+    gap, total = '<a href="one.html#claim-one-gap">gap</a>', "claim-one-sum"
     assert [row[1:] for row in rows if "claim-" in row[0]] == [
-        ["The gap is small.", "gap ≤ 1", "0.125 to 0.25", "0, 1"],
-        [r"$\|x\|$ is two.", r"\|x\| ≤ 3", "2", "0"],
-        ["The gap is small.", "gap ≤ 1", "0.5", "0"],
+        ["gap ≤ 1", "0.125 to 0.25"],
+        [r"\|x\| ≤ 3", "2"],
+        ["gap ≤ 1", "0.5"],
     ]
-    assert rows[2][0] == '<a href="one.html#claim-one-gap">gap</a>'
+    assert rows[2][0] == f"{gap}: The gap is small."
+    assert total in rows[3][0] and rows[3][0].endswith(r"$\|x\|$ is two.")
+    assert "measured at seeds 0, 1\n" in page and "measured at seeds 0\n" in page
     assert "0.875" not in page
+
+
+def test_small_and_large_numbers_are_shown_as_powers_of_ten():
+    ledger = Ledger("one", start("smoke", "cpu", 0))
+    numbers = {1e-12: "$10^{-12}$", 2.5e-9: "$2.5 \\cdot 10^{-9}$", 0.02: "0.02", 10.0: "10"}
+    for number, shown in numbers.items():
+        ledger.check(str(number), "", quantity="x", measured=0, at_most=number)
+        assert ledger.checked[f"one.{number}"].bound == f"x ≤ {shown}"
 
 
 def test_the_scoreboard_page_gives_verdicts(tmp_path):
