@@ -9,7 +9,7 @@ from pathlib import Path
 from ganlib import checkpoints, runtime
 from ganlib.datasets import data_folder
 from ganlib.play import Outcome, play
-from ganlib.recipes import RECIPES, build
+from ganlib.recipes import RECIPES, build, checkpoint_path
 from ganlib.state import Recipe
 
 
@@ -32,8 +32,7 @@ def main() -> None:
     options = parser.parse_args()
     run = runtime.start(options.preset, options.device, options.seed)
     recipe = build(options.recipe, run)
-    name = f"{recipe.name}-{run.preset}-{run.seed}"
-    checkpoint = options.checkpoint or Path("runs") / f"{name}.safetensors"
+    checkpoint = options.checkpoint or checkpoint_path(recipe, run)
     outcome = play(recipe, run, checkpoint=checkpoint, save_every=options.save_every)
     if options.export and run.rank == 0:
         _export(recipe, outcome, run)

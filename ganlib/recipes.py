@@ -5,8 +5,9 @@ reader and what a GPU trains for hours differ in size alone.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
-from ganlib.datasets import Minibatches, mnist, to_signed_unit
+from ganlib.datasets import Minibatches, data_folder, mnist, to_signed_unit
 from ganlib.games.minimax import NonSaturating
 from ganlib.nets import DCGANDiscriminator, DCGANGenerator
 from ganlib.play import Recipe, adam, cosine
@@ -54,3 +55,8 @@ def build(name: str, run: Run) -> Recipe:
     if name not in RECIPES:
         raise ValueError(f"recipe {name!r} is not known: choose one of {', '.join(RECIPES)}")
     return RECIPES[name](run)
+
+
+def checkpoint_path(recipe: Recipe, run: Run) -> Path:
+    """Where a run of this recipe keeps its state: `runs/`, beside the book's `data/`."""
+    return data_folder().parent / "runs" / f"{recipe.name}-{run.preset}-{run.seed}.safetensors"

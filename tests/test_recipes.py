@@ -1,0 +1,103 @@
+"""Recipes build at every preset, train from a shell, resume, and export with their provenance."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from ganlib import checkpoints, runtime
+from ganlib.checkpoints import CheckpointError
+from ganlib.datasets import data_folder
+from ganlib.nets import DCGANGenerator
+from ganlib.play import play
+from ganlib.recipes import RECIPES, build, checkpoint_path
+
+
+@pytest.mark.parametrize("preset", runtime.PRESETS)
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_fits_its_game_at_every_preset(name, preset):
+    run = runtime.start(preset, "cpu", 0)
+    recipe = build(name, run)
+    assert recipe.name == name and recipe.rounds > 0
+    movers = {mover for turn in recipe.game.turns for mover in turn.movers}
+    assert movers == recipe.optimisers.keys() <= recipe.game.players.keys()
+    held = {id(p) for o in recipe.optimisers.values() for g in o.param_groups for p in g["params"]}
+    assert held == {id(p) for p in recipe.game.parameters()}
+    batch = next(recipe.stream)
+    recipe.game.eval()
+    for turn in recipe.game.turns:
+        assert torch.isfinite(turn.loss(batch[:4]))
+
+
+def test_the_same_seed_builds_and_trains_the_same_weights():
+    ends = []
+    for seed in (0, 0, 1):
+        run = runtime.start("smoke", "cpu", seed)
+        recipe = build("minimax-mnist", run)
+        recipe.rounds = 3
+        play(recipe, run)
+        ends.append(torch.cat([p.detach().flatten() for p in recipe.game.parameters()]))
+    assert torch.equal(ends[0], ends[1]) and not torch.equal(ends[0], ends[2])
+
+
+def test_an_unknown_recipe_names_the_known_ones():
+    run = runtime.start("smoke", "cpu", 0)
+    with pytest.raises(ValueError, match="'minmax' is not known: choose one of .*minimax-mnist"):
+        build("minmax", run)
+
+
+def test_a_run_keeps_its_state_beside_the_data(monkeypatch, tmp_path):
+    run = runtime.start("smoke", "cpu", 3)
+    recipe = build("minimax-mnist", run)
+    monkeypatch.setenv("GANLIB_DATA", str(tmp_path / "data"))
+    assert checkpoint_path(recipe, run) == tmp_path / "runs" / "minimax-mnist-smoke-3.safetensors"
+
+
+def test_a_shell_trains_resumes_and_exports(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "mnist").symlink_to(data_folder() / "mnist")
+    command = [sys.executable, "-m", "ganlib", "minimax-mnist", "--preset", "smoke"]
+    command += ["--device", "cpu", "--save-every", "20", "--export"]
+    environment = os.environ | {"GANLIB_DATA": str(data)}
+    for _ in range(2):  # the second call finds the run finished and exports it again
+        subprocess.run(command, env=environment, check=True, capture_output=True, timeout=120)
+    _, facts = checkpoints.read(tmp_path / "runs" / "minimax-mnist-smoke-0.safetensors")
+    assert facts["round"] == 60
+    path = data / "checkpoints" / "minimax-mnist-smoke-generator.safetensors"
+    generator = DCGANGenerator(64, width=8)
+    provenance = checkpoints.restore(path, generator)
+    assert provenance == json.loads((data / "results" / "minimax-mnist-smoke.json").read_text())
+    expected = {"recipe": "minimax-mnist", "preset": "smoke", "seed": 0, "rounds": 60}
+    assert expected.items() <= provenance.items()
+    assert {"commit", "device", "torch", "precision"} <= provenance.keys()
+    with torch.no_grad():
+        assert generator.eval()(torch.randn(2, 64)).shape == (2, 1, 28, 28)
+
+
+def test_weights_of_another_network_are_refused_and_change_nothing(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    checkpoints.export(path, DCGANGenerator(64, width=8), {"recipe": "x"})
+    other = DCGANGenerator(64, width=4)
+    before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
+    with pytest.raises(CheckpointError, match="belongs to another network: .* was expected to be"):
+        checkpoints.restore(path, other)
+    assert all(torch.equal(before[name], t) for name, t in other.state_dict().items())
+    with pytest.raises(CheckpointError, match="is missing: expected a safetensors file"):
+        checkpoints.restore(tmp_path / "none.safetensors", other)
+    path.write_bytes(b"\x80\x04not a safetensors file")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        checkpoints.restore(path, other)
+
+
+def test_writing_replaces_a_file_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "weights.safetensors"
+    checkpoints.write(path, {"a": torch.ones(3)}, {"round": 1})
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        checkpoints.write(path, {"a": torch.zeros(3)}, {"round": 2})
+    tensors, facts = checkpoints.read(path)
+    assert torch.equal(tensors["a"], torch.ones(3)) and facts == {"round": 1}
