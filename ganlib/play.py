@@ -6,9 +6,10 @@ averages, history, checkpoints, finite losses, many processes) and knows nothing
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +98,7 @@ def _play_rounds(
 ) -> dict[str, numpy.ndarray]:
     recipe, run = state.recipe, state.run
     look_every = 1 if run.device.type == "cpu" else GPU_LOOK_EVERY
-    turns = ", ".join(turn.name for turn in recipe.game.turns)
-    title = f"{recipe.name}: {recipe.rounds:,} rounds of {turns}"
+    title = f"{recipe.name}: {recipe.rounds:,} rounds of {_listed(recipe.game.turns)}"
     batch = None
     recipe.game.train()
     if observe is not None and state.round == 0:
@@ -126,6 +126,12 @@ def _play_rounds(
             if due:
                 state.save(Path(checkpoint))
     return {turn: losses.cpu().numpy() for turn, losses in state.losses.items()}
+
+
+def _listed(turns: Sequence[Turn]) -> str:
+    """The turns of a round in words: 5 × critic, generator."""
+    runs = [(name, len(list(same))) for name, same in groupby(turn.name for turn in turns)]
+    return ", ".join(name if count == 1 else f"{count} × {name}" for name, count in runs)
 
 
 def _descend(turn: Turn, batch: Any, state: State) -> Tensor:

@@ -124,9 +124,10 @@ def test_the_loop_is_the_textbook_loop(run):
         torch.testing.assert_close(weight, played.game.state_dict()[name], rtol=0, atol=0)
 
 
-def test_clipping_follows_every_critic_turn(run):
+def test_clipping_follows_every_critic_turn(run, capsys):
     played = recipe("wasserstein")
     play(played, run)
+    assert "wasserstein: 12 rounds of 5 × critic, generator" in capsys.readouterr().err
     assert played.game.clipped == 12 * 5
     largest = max(p.detach().abs().max() for p in played.game.critic.parameters())
     assert largest <= torch.tensor(0.1)
