@@ -37,11 +37,11 @@ def test_every_notebook_is_in_the_table_of_contents():
 
 @ON_EACH
 def test_one_cell_holds_the_three_parameters(chapter):
-    cells = [cell for cell in code_cells(chapter) if "parameters" in tags(cell)]
-    assert len(cells) == 1 and cells[0] is code_cells(chapter)[0]
-    names = re.findall(r"^(\w+) = ", "".join(cells[0]["source"]), re.MULTILINE)
-    assert names == ["preset", "device", "seed"]
-    assert 'preset = "book"' in "".join(cells[0]["source"])
+    tagged = ["parameters" in tags(cell) for cell in code_cells(chapter)]
+    assert tagged[0] and sum(tagged) == 1
+    source = "".join(code_cells(chapter)[0]["source"])
+    assert re.findall(r"^(\w+) = ", source, re.MULTILINE) == ["preset", "device", "seed"]
+    assert 'preset = "book"' in source
 
 
 @ON_EACH
