@@ -1,8 +1,9 @@
 """The library behind *Chains and Games*: every chapter of the book imports it.
 
-Read it in the order of the book's table of contents. `chains/` holds autoregressive models,
-`games/` adversarial ones; `runtime`, `datasets`, `nets`, `play` and `recipes` build and train
-both, and `divergences`, `metrics`, `claims` and `figures` judge and show them.
+Start with `games.rules` and `games.minimax`: what a game is, and the first one. `play` trains every
+game, from a `Recipe` (`state`) that `recipes` builds by name out of `nets` and `datasets`;
+`runtime` decides where, `checkpoints` and `progress` keep and show how far it came. `divergences`
+and `metrics` judge, `claims` and `figures` put it on the page.
 """
 
 __version__ = "0.1.0"

@@ -31,7 +31,7 @@ def jensen_shannon(p: Tensor, q: Tensor, cells: Tensor | float = 1.0) -> Tensor:
 
 
 def total_variation(p: Tensor, q: Tensor, cells: Tensor | float = 1.0) -> Tensor:
-    """TV(p, q) = ½ Σ |p - q| · cells: the largest gap between the two chances of one event.
+    """TV(p, q) = ½ ‖p - q‖₁, weighted by cells: the largest gap between two chances of one event.
 
     Arguments and errors as for `kullback_leibler`.
     """

@@ -96,7 +96,7 @@ def show_source(*objects: object) -> None:
 
 
 def glue(**values: float | str) -> None:
-    """Give values names by which the page's prose can quote them: `` {glue:text}`name` ``.
+    """Give values names by which the page's prose can quote them with the role `glue:text`.
 
     This is the protocol of myst-nb's `glue`, without asking a reader to install a book builder.
     """

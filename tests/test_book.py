@@ -136,3 +136,10 @@ def test_ci_calls_the_readmes_test_command_and_nothing_else():
     commands = [line for line in script.splitlines() if line and not line.startswith("#")]
     assert commands == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', "make test"]
     assert "run: .ci/run" in (BOOK / ".github" / "workflows" / "ci.yml").read_text()
+
+
+def test_the_library_page_lists_every_module():
+    listed = set(re.findall(r"automodule:: (\S+)", (BOOK / "ganlib.md").read_text()))
+    paths = (path.relative_to(BOOK) for path in (BOOK / "ganlib").rglob("*.py"))
+    modules = {".".join(path.with_suffix("").parts) for path in paths if "__" not in path.stem}
+    assert listed == modules

@@ -17,7 +17,7 @@ class Turn:
     name: what histories and error messages call the turn.
     loss: a minibatch to the scalar that the movers pay.
     movers: the players that move; default the one that the turn is named after. Every other
-        player's weights are frozen during the turn.
+    player's weights are frozen during the turn.
     fresh: whether the turn draws a new minibatch; if not, it sees the last one drawn.
     then: called after the step, say to clip weights.
     """
