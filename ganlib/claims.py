@@ -39,17 +39,20 @@ class Claim:
 
 @dataclass(frozen=True)
 class Score:
-    """A number that a paper reports beside the one measured here; higher is better, or lower."""
+    """A number that a paper reports beside the one measured here; higher is better, or lower.
+
+    measured and falls_short are None for a model of the paper that the book does not train.
+    """
 
     chapter: str
     table: str
     row: str
     unit: str
     reported: str
-    measured: float
+    measured: float | None
     spread: float | None
     better: str
-    falls_short: bool
+    falls_short: bool | None
     how: str
     seed: int
     preset: str
@@ -120,21 +123,24 @@ class Ledger:
         unit: str,
         reported: float,
         reported_spread: float | None = None,
-        measured: float,
+        measured: float | None,
         spread: float | None = None,
         better: str = "higher",
-        how: str,
+        how: str = "",
     ) -> None:
         """Record a number beside the one that a paper reports, for the scoreboard.
 
-        spread: its standard error. better: "higher" or "lower". how: the cost and setting, in a
-        few words. Nothing is judged here: a number that falls short is recorded as such.
+        measured: None for a row of the paper's table that the book does not train. spread: its
+        standard error. better: "higher" or "lower". how: the cost and setting, in a few words.
+        Nothing is judged here: a number that falls short is recorded as such.
         """
         if better not in ("higher", "lower"):
             raise ValueError(f"better={better!r}: choose 'higher' or 'lower'")
-        if not math.isfinite(measured):
+        if measured is not None and not math.isfinite(measured):
             raise ValueError(f"{table}, {row}: measured {measured}: expected a finite number")
-        short = measured < reported if better == "higher" else measured > reported
+        short = None
+        if measured is not None:
+            short = bool(measured < reported if better == "higher" else measured > reported)
         text = f"{reported:g}" + ("" if reported_spread is None else f" ± {reported_spread:g}")
         score = Score(
             self.chapter,
@@ -142,15 +148,15 @@ class Ledger:
             row,
             unit,
             text,
-            float(measured),
+            None if measured is None else float(measured),
             None if spread is None else float(spread),
             better,
-            bool(short),
+            short,
             how,
             self.run.seed,
             self.run.preset,
         )
-        line = f"{table}, {row}: recorded beside the reported {text} {unit} on the scoreboard."
+        line = f"{row}, reported {text} {unit}: on the scoreboard."
         _show(line, line, "scores", asdict(score))
 
 
@@ -220,15 +226,14 @@ def scoreboard_page(folder: Path | None = None) -> str:
             "|---|---|---|---|---|",
         ]
         for r in (r for r in records if r["table"] == table):
-            ours = f"{r['measured']:.4g}" + ("" if r["spread"] is None else f" ± {r['spread']:.2g}")
-            verdict = "falls short" if r["falls_short"] else "reached"
-            cells = [
-                r["row"],
-                f"{r['reported']} {r['unit']}",
-                f"{ours} {r['unit']}",
-                verdict,
-                f"{r['preset']}: {r['how']}",
-            ]
+            if r["measured"] is None:
+                ours, verdict, cost = "", "not trained here", ""
+            else:
+                spread = "" if r["spread"] is None else f" ± {r['spread']:.2g}"
+                ours = f"{r['measured']:.4g}{spread} {r['unit']}"
+                verdict = "falls short" if r["falls_short"] else "reached"
+                cost = f"{r['preset']}: {r['how']}"
+            cells = [r["row"], f"{r['reported']} {r['unit']}", ours, verdict, cost]
             rows.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
         chapter = next(r["chapter"] for r in records if r["table"] == table)
         parts.append(f"**{table}** ([{chapter}]({chapter}.ipynb))\n\n" + "\n".join(rows))

@@ -77,6 +77,9 @@ def play(
     the CPU before the step is taken, on a GPU within 50 rounds), CheckpointError when the
     checkpoint belongs to another model or recipe, ValueError when the recipe does not fit the
     game.
+
+    Under torchrun gradients are averaged over the processes. Buffers, such as the statistics of
+    batch normalization, stay each process's own, and those of the first one are saved.
     """
     _check(recipe)
     began = time.perf_counter()

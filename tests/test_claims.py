@@ -170,7 +170,7 @@ def test_a_score_is_shown_without_its_value(capsys):
     Ledger("one", RUN).score(
         "Table 1", "MNIST", unit="nats", reported=225, reported_spread=2, measured=210.5, how="now"
     )
-    line = "Table 1, MNIST: recorded beside the reported 225 ± 2 nats on the scoreboard.\n"
+    line = "MNIST, reported 225 ± 2 nats: on the scoreboard.\n"
     assert capsys.readouterr().out == line
 
 
@@ -301,6 +301,7 @@ def test_the_scoreboard_page_gives_verdicts(tmp_path):
     records = [
         score(),
         score(row="a|b", measured=2.5, spread=None, falls_short=False, preset="paper"),
+        score(row="other", measured=None, falls_short=None, how=""),
         score(row="smoky", preset="smoke"),
         score(row="seeded", seed=1),
         score(table="Table 2", chapter="two"),
@@ -311,6 +312,7 @@ def test_the_scoreboard_page_gives_verdicts(tmp_path):
     assert {len(row) for row in rows} == {5}
     assert rows[2] == ["MNIST", "225 ± 2 nats", "210 ± 1.5 nats", "falls short", "book: 2 minutes"]
     assert rows[3] == [r"a\|b", "225 ± 2 nats", "2.5 nats", "reached", "paper: 2 minutes"]
+    assert rows[4] == ["other", "225 ± 2 nats", "", "not trained here", ""]
     assert "smoky" not in page and "seeded" not in page
     assert page.index("**Table 1** ([one](one.ipynb))") < page.index("**Table 2** ([two]")
 
