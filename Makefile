@@ -17,6 +17,13 @@ EXECUTE := $(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-leve
   --ExecutePreprocessor.record_timing=False --ExecutePreprocessor.timeout=-1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
+# Run $$chapter at $$seed with papermill; its log is shown only when it fails.
+define PAPERMILL
+echo "papermill $$chapter ($(PRESET), seed $$seed)"; out=runs/$$chapter-$(PRESET)-$$seed; \
+$(BIN)/papermill --no-progress-bar --cwd chapters -k python3 -p preset $(PRESET) -p seed $$seed \
+  chapters/$$chapter.ipynb $$out.ipynb 2> $$out.log || { cat $$out.log; exit 1; }
+endef
+
 .DEFAULT_GOAL := help
 .PHONY: help book test units strict smoke verify run claims notebooks bench lab clean
 
@@ -54,21 +61,12 @@ verify: $(READY) ## run every chapter again and compare with its committed outpu
 
 run: $(READY) ## run chapters with papermill into runs/ (PRESET=, CHAPTER=)
 	@mkdir -p runs
-	@for chapter in $(CHAPTER); do \
-	  echo "papermill $$chapter ($(PRESET))"; \
-	  $(BIN)/papermill --no-progress-bar --cwd chapters -k python3 -p preset $(PRESET) \
-	    chapters/$$chapter.ipynb runs/$$chapter-$(PRESET).ipynb 2> runs/$$chapter-$(PRESET).log \
-	    || { cat runs/$$chapter-$(PRESET).log; exit 1; }; \
-	done
+	@seed=0; for chapter in $(CHAPTER); do $(PAPERMILL); done
 
 claims: $(READY) ## measure the claims of chapters at several seeds, into data/results (CHAPTER=, SEEDS=)
 	@mkdir -p runs
-	@for chapter in $(MEASURING); do for seed in $(SEEDS); do \
-	  echo "papermill $$chapter ($(PRESET), seed $$seed)"; \
-	  $(BIN)/papermill --no-progress-bar --cwd chapters -k python3 -p preset $(PRESET) -p seed $$seed \
-	    chapters/$$chapter.ipynb runs/$$chapter-$(PRESET)-$$seed.ipynb 2> runs/$$chapter-$(PRESET)-$$seed.log \
-	    || { cat runs/$$chapter-$(PRESET)-$$seed.log; exit 1; }; \
-	  $(BIN)/python -m ganlib.claims runs/$$chapter-$(PRESET)-$$seed.ipynb || exit 1; \
+	@for chapter in $(MEASURING); do for seed in $(SEEDS); do $(PAPERMILL); \
+	  $(BIN)/python -m ganlib.claims $$out.ipynb || exit 1; \
 	done; done
 	$(EXECUTE) $(PAGES:%=chapters/%.ipynb)
 

@@ -100,7 +100,7 @@ def _play_rounds(
     observe: Callable[[int], None] | None,
 ) -> dict[str, numpy.ndarray]:
     recipe, run = state.recipe, state.run
-    look_every = 1 if run.device.type == "cpu" else GPU_LOOK_EVERY
+    look_at_once = run.device.type == "cpu"
     title = f"{recipe.name}: {recipe.rounds:,} rounds of {_listed(recipe.game.turns)}"
     batch = None
     recipe.game.train()
@@ -113,18 +113,18 @@ def _play_rounds(
                 if turn.fresh:
                     batch = next(recipe.stream)
                 state.record(turn, _descend(turn, batch, state))
-                if look_every == 1:
+                if look_at_once:
                     state.check_losses(checkpoint)
                 _step(turn, recipe)
-            for average in state.averages.values():
-                average.update()
             state.round += 1
+            for average in state.averages.values():
+                average.update(state.round)
             if observe is not None:
                 _observe(observe, state)
             bar.update()
             ended = state.round == recipe.rounds
             due = checkpoint is not None and (ended or state.round % save_every == 0)
-            if due or ended or state.round % look_every == 0:
+            if not look_at_once and (due or ended or state.round % GPU_LOOK_EVERY == 0):
                 state.check_losses(checkpoint)
             if due:
                 state.save(Path(checkpoint))

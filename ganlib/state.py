@@ -64,14 +64,13 @@ class Average:
     """
 
     def __init__(self, player: nn.Module, decay: float):
-        self.player, self.decay, self.updates = player, decay, 0
+        self.player, self.decay = player, decay
         self.network = copy.deepcopy(player).requires_grad_(False).eval()
 
     @torch.no_grad()
-    def update(self) -> None:
-        """Move the average towards the player's weights and buffers of now."""
-        self.updates += 1
-        decay = min(self.decay, self.updates / (self.updates + 9))
+    def update(self, updates: int) -> None:
+        """Move towards the player's weights and buffers of now; `updates` counts this one too."""
+        decay = min(self.decay, updates / (updates + 9))
         live = self.player.state_dict(keep_vars=True)
         for name, mean in self.network.state_dict().items():
             if mean.is_floating_point():
@@ -232,8 +231,6 @@ class State:
             self.paid[turn] = self.seen[turn] = len(losses)
         _set_random_states(self.run, parts["random"])
         self.round = facts["round"]
-        for average in self.averages.values():
-            average.updates = self.round
         self.recipe.stream.load_state_dict(facts["stream"])
 
 
