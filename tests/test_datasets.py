@@ -1,6 +1,8 @@
-"""MNIST against its known facts and every kind of damage; streams; mixtures of Gaussians."""
+"""MNIST and emoji against their known facts and every damage; streams; mixtures of Gaussians."""
 
+import csv
 import gzip
+import hashlib
 import json
 import math
 import shutil
@@ -20,7 +22,10 @@ from ganlib.datasets import (
     Draws,
     Minibatches,
     Together,
+    binarized_mnist,
     data_folder,
+    emoji,
+    emoji_names,
     gaussian_grid,
     gaussian_ring,
     mixture,
@@ -31,6 +36,9 @@ from ganlib.datasets import (
 )
 
 MNIST = Path(__file__).resolve().parents[1] / "data" / "mnist"
+EMOJI = MNIST.parent / "emoji"
+FOUNDRIES = ("noto", "twemoji", "openmoji")
+COUNTS = {"train": 1716, "test": 190}
 NAME = "t10k-labels-idx1-ubyte"
 PACKED = (MNIST / f"{NAME}.gz").read_bytes()
 CONTENT = gzip.decompress(PACKED)
@@ -424,3 +432,148 @@ def test_ring_and_grid_have_the_deviation_of_the_papers(distribution, scale):
     residuals = samples - means[torch.cdist(samples, means).argmin(1)]
     deviation = statistics.pstdev(residuals.flatten().tolist(), mu=0.0)
     assert deviation == pytest.approx(scale, abs=6 * scale / math.sqrt(2 * 10_000))
+
+
+# Emoji
+
+
+@pytest.fixture(scope="module")
+def table():
+    with (EMOJI / "emoji.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def copied(tmp_path):
+    return Path(shutil.copytree(EMOJI, tmp_path / "emoji"))
+
+
+def pixels(foundry, split):
+    return emoji(foundry, split, EMOJI).flatten(1).double()
+
+
+@pytest.mark.parametrize("split", COUNTS)
+@pytest.mark.parametrize("foundry", FOUNDRIES)
+def test_emoji_are_small_coloured_pictures_on_white(foundry, split):
+    images = emoji(foundry, split, EMOJI)
+    assert (images.shape, images.dtype) == ((COUNTS[split], 3, 32, 32), torch.uint8)
+    # A picture may touch its edge; most edges are paper all the same.
+    edges = torch.stack([images[..., 0], images[..., -1], images[..., 0, :], images[..., -1, :]])
+    assert edges.median() == 255
+    # No picture is blank, and most have some colour.
+    assert (images.flatten(1).amin(1) < 250).all()
+    spread = (images.amax(1).int() - images.amin(1).int()).flatten(1).amax(1)
+    assert (spread > 64).double().mean() > 0.8
+
+
+@pytest.mark.parametrize("split", COUNTS)
+@pytest.mark.parametrize("one, other", [FOUNDRIES[:2], FOUNDRIES[1:], FOUNDRIES[::2]])
+def test_row_i_is_the_same_emoji_for_every_foundry(one, other, split):
+    both = torch.cat([pixels(one, split), pixels(other, split)])
+    correlation = torch.corrcoef(both)[: COUNTS[split], COUNTS[split] :]
+    own = correlation.diagonal()
+    # The share of the other foundry's pictures that are less like an emoji than its own is. With
+    # unrelated orders it is uniform, and its mean stays within six standard errors of a half.
+    rank = (correlation < own[:, None]).double().mean(1)
+    assert rank.mean() > 0.5 + 6 / math.sqrt(12 * COUNTS[split])
+    # By chance one in all is nearest to its own picture; 20 or more have a chance below 1e-18.
+    nearest = (correlation.argmax(1) == torch.arange(COUNTS[split])).double().mean()
+    assert nearest > 20 / COUNTS[split]
+
+
+@pytest.mark.parametrize("foundry", FOUNDRIES)
+@pytest.mark.parametrize("name, strongest", [("red square", 0), ("green square", 1)])
+def test_a_named_square_has_its_colour(foundry, name, strongest):
+    row = emoji_names("train", EMOJI).index(name)
+    centre = emoji(foundry, "train", EMOJI)[row, :, 16, 16]
+    assert centre.argmax() == strongest and centre.amax() > centre.amin() + 50
+
+
+def test_the_splits_share_no_emoji_and_no_cluster(table):
+    train, test = (set(emoji_names(split, EMOJI)) for split in COUNTS)
+    assert (len(train), len(test)) == tuple(COUNTS.values())
+    assert not train & test
+    assert len({row["code_points"] for row in table}) == len(table) == sum(COUNTS.values())
+    split_of_cluster = {(row["cluster"], row["split"]) for row in table}
+    assert len(split_of_cluster) == len({row["cluster"] for row in table})
+
+
+def test_no_picture_of_one_split_has_a_near_twin_in_the_other():
+    for foundry in FOUNDRIES:
+        distances = torch.cdist(pixels(foundry, "test"), pixels(foundry, "train"))
+        # The threshold of data/emoji/build.py: a root mean square of 16 of 255.
+        assert distances.min() >= 16 * math.sqrt(3 * 32 * 32) - 1e-6
+
+
+def test_a_tenth_of_every_group_is_held_out(table):
+    for group in {row["group"] for row in table}:
+        held_out = [row["split"] == "test" for row in table if row["group"] == group]
+        assert statistics.mean(held_out) == pytest.approx(0.1, abs=0.02)
+
+
+def test_names_are_in_the_order_of_the_table(table):
+    for split in COUNTS:
+        assert emoji_names(split, EMOJI) == [r["name"] for r in table if r["split"] == split]
+    assert emoji_names("train", EMOJI)[0] == "grinning face"
+
+
+def test_emoji_honour_ganlib_data(monkeypatch, tmp_path, copied):
+    monkeypatch.setenv("GANLIB_DATA", str(tmp_path))
+    assert torch.equal(emoji(), emoji("noto", "train", EMOJI))
+    shutil.rmtree(copied)
+    with pytest.raises(DataError, match="emoji.csv is missing"):
+        emoji_names()
+
+
+def test_a_wrong_foundry_or_split_names_the_choices():
+    with pytest.raises(ValueError, match="'apple'.*'noto'.*'twemoji'.*'openmoji'"):
+        emoji("apple", "train", EMOJI)
+    for load in (lambda: emoji("noto", "valid", EMOJI), lambda: emoji_names("valid", EMOJI)):
+        with pytest.raises(ValueError, match="'valid'.*'train'.*'test'"):
+            load()
+
+
+@pytest.mark.parametrize("name", ["twemoji-images-idx4-ubyte.gz", "emoji.csv"])
+@pytest.mark.parametrize(
+    "damage", ["missing", "empty", "truncated", "flipped", "longer", "foreign"]
+)
+def test_bad_emoji_files_are_named_and_can_be_restored(copied, name, damage):
+    path = copied / name
+    content = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    else:
+        damaged = {
+            "empty": b"",
+            "truncated": content[: len(content) // 2],
+            "flipped": flip(content, len(content) // 2, 1),
+            "longer": content + content,
+            "foreign": (EMOJI / "noto-images-idx4-ubyte.gz").read_bytes(),
+        }
+        path.write_bytes(damaged[damage])
+    with pytest.raises(DataError) as caught:
+        emoji("twemoji", "test", copied)
+    message = str(caught.value)
+    assert all(words in message for words in (str(path), "expected"))
+    assert f"git checkout -- data/emoji/{name}" in message
+
+
+@pytest.mark.parametrize("split, digits", [("train", 60_000), ("test", 10_000)])
+def test_binarized_pixels_are_drawn_with_the_chance_of_their_intensity(split, digits):
+    binary, grey = binarized_mnist(split), mnist(split)[0]
+    assert binary.shape == grey.shape and binary.dtype == torch.uint8 and len(binary) == digits
+    assert set(binary.unique().tolist()) == {0, 1}
+    # Ink and paper are certain; in between, the shares of ink are binomial around the intensity.
+    assert (binary[grey == 255] == 1).all() and (binary[grey == 0] == 0).all()
+    total = torch.bincount(grey.flatten(), minlength=256).double()
+    ink = torch.bincount(grey.flatten(), weights=binary.flatten().double(), minlength=256)
+    chance = torch.arange(256) / 255
+    scores = ((ink - total * chance) / (total * chance * (1 - chance)).sqrt())[1:255]
+    scores = scores[total[1:255] > 0]
+    assert scores.abs().max() < 5 and abs(float(scores.square().mean()) - 1) < 0.5
+
+
+def test_binarized_mnist_is_drawn_once_and_for_all():
+    packed = binarized_mnist("test").numpy().tobytes()
+    assert packed == binarized_mnist("test").numpy().tobytes()
+    assert hashlib.md5(packed).hexdigest() == "f0683c469de09453f6fad3de8dfed08c"
