@@ -1,0 +1,26 @@
+"""Autoregressive models of images: orders, masks, networks, likelihoods, and fast sampling."""
+
+from ganlib.chains.fitting import MaximumLikelihood
+from ganlib.chains.likelihood import (
+    bits_per_dimension,
+    ensemble_log_likelihood,
+    log_likelihood,
+    members_log_likelihood,
+    pixel_log_likelihoods,
+)
+from ganlib.chains.models import Chain, GatedPixelCNN, LMConv, PixelCNN
+from ganlib.chains.sampling import sample
+
+__all__ = [
+    "Chain",
+    "GatedPixelCNN",
+    "LMConv",
+    "MaximumLikelihood",
+    "PixelCNN",
+    "bits_per_dimension",
+    "ensemble_log_likelihood",
+    "log_likelihood",
+    "members_log_likelihood",
+    "pixel_log_likelihoods",
+    "sample",
+]

@@ -1,0 +1,325 @@
+"""Masked convolutions, and the canvas that they are applied to: a whole image or one new pixel.
+
+Features are (batch, pixels, channels), pixels counted row by row, so that what happens within a
+pixel is an ordinary linear layer. Only a masked convolution looks at other pixels. It asks its
+canvas to do so, and the same network thus computes an image's logits at once or pixel by pixel.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, linear, pad
+
+from ganlib.chains import masks
+from ganlib.chains.masks import Group, Plan
+
+
+class MaskedConvolution(nn.Module):
+    """A convolution that looks only at pixels that are drawn before its own.
+
+    kernel: odd side. kind: "A" leaves out the pixel itself, "B" includes it. dilation: pixels
+    between taps. mask: (kernel, kernel), bool, the taps that are used everywhere; without one,
+    the canvas's generation order decides at each pixel (locally masked convolution, Jain et al.,
+    2020). colours: channels are split evenly into that many groups, drawn in turn within a
+    pixel; at the centre a group sees those before it, and itself if the kind is B (van den Oord
+    et al., 2016a, section 3.4). splits: outputs are that many stacks of such groups, say 2 for
+    a gate and what it gates.
+
+    Maps (batch, pixels, inputs) to (batch, pixels, outputs).
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int = 3,
+        kind: str = "B",
+        *,
+        dilation: int = 1,
+        mask: Tensor | None = None,
+        colours: int = 1,
+        splits: int = 1,
+    ):
+        super().__init__()
+        if kind not in ("A", "B"):
+            raise ValueError(f"kind={kind!r} is not known: choose 'A' or 'B'")
+        self.kernel, self.kind, self.dilation = masks._odd(kernel), kind, dilation
+        # A convolution of torch's own, for its initial weights and their names.
+        start = nn.Conv2d(inputs, outputs, kernel)
+        self.weight, self.bias = start.weight, start.bias
+        # Half of the taps are masked: keep the variance of what the others sum to.
+        with torch.no_grad():
+            self.weight *= 2**0.5
+        self.mask = None if mask is None else tuple(mask.flatten().tolist())
+        if mask is not None and mask.shape != (kernel, kernel):
+            raise ValueError(
+                f"a mask of shape {tuple(mask.shape)}: expected ({kernel}, {kernel}), the kernel"
+            )
+        self.sees_centre = kind == "B" or colours > 1
+        connections = None
+        if colours > 1:
+            connections = torch.ones(outputs, inputs, kernel, kernel)
+            middle = kernel // 2
+            connections[:, :, middle, middle] = colour_mask(inputs, outputs, colours, kind, splits)
+        self.register_buffer("connections", connections, persistent=False)
+
+    def allowed_weight(self) -> Tensor:
+        """The weight, (outputs, inputs, kernel, kernel), without what colours may not see."""
+        return self.weight if self.connections is None else self.weight * self.connections
+
+    def matrices(self) -> Tensor:
+        """The weight as one matrix for each tap: (kernel², inputs, outputs)."""
+        return self.allowed_weight().permute(2, 3, 1, 0).flatten(0, 1)
+
+    def plan(self, canvas: "Whole") -> Plan:
+        """Who sees what on this canvas."""
+        if self.mask is not None:
+            return masks.plan_everywhere(
+                self.mask, canvas.height, canvas.width, self.kernel, self.dilation
+            )
+        return masks.plan(
+            canvas.order, canvas.height, canvas.width, self.kernel, self.dilation, self.sees_centre
+        )
+
+    def forward(self, x: Tensor, canvas: "Whole | Columns") -> Tensor:
+        """Convolve features."""
+        return canvas.convolve(self, x)
+
+    def look(self, canvas: "Whole | Columns") -> Tensor:
+        """Convolve the canvas's own picture."""
+        return canvas.convolve(self, canvas.picture, is_picture=True)
+
+
+def colour_mask(inputs: int, outputs: int, colours: int, kind: str, splits: int = 1) -> Tensor:
+    """Which input channels each output channel may see within a pixel: (outputs, inputs)."""
+    if inputs % colours or outputs % (colours * splits):
+        raise ValueError(
+            f"{inputs} input and {outputs} output channels cannot be split into {colours} colours"
+            + (f", {splits} times" if splits > 1 else "")
+        )
+    source = torch.arange(inputs) // (inputs // colours)
+    target = torch.arange(outputs // splits) // (outputs // splits // colours)
+    target = target.repeat(splits)[:, None]
+    return (source < target if kind == "A" else source <= target).float()
+
+
+class WithinPixel(nn.Linear):
+    """A linear layer on each pixel's channels that keeps colours in their order (kind B).
+
+    Maps (..., inputs) to (..., outputs); `splits` as in `MaskedConvolution`.
+    """
+
+    def __init__(self, inputs: int, outputs: int, colours: int = 1, splits: int = 1):
+        super().__init__(inputs, outputs)
+        allowed = None if colours == 1 else colour_mask(inputs, outputs, colours, "B", splits)
+        self.register_buffer("allowed", allowed, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mix the channels of each pixel."""
+        weight = self.weight if self.allowed is None else self.weight * self.allowed
+        return linear(x, weight, self.bias)
+
+
+class Whole:
+    """A canvas that holds whole pictures: every pixel is computed at once.
+
+    picture: (batch, height·width, channels), float. order: the generation order, checked.
+    remember: keep what every convolution was given, so that `Columns` can go on from there.
+    """
+
+    def __init__(
+        self, picture: Tensor, order: Tensor, height: int, width: int, remember: bool = False
+    ):
+        self.picture, self.order = picture, order
+        self.height, self.width = height, width
+        self.memories: dict[nn.Module, Tensor] | None = {} if remember else None
+
+    def convolve(self, layer: MaskedConvolution, x: Tensor, is_picture: bool = False) -> Tensor:
+        """The layer's output at every pixel: (batch, pixels, outputs)."""
+        if self.memories is not None and not is_picture:
+            self.memories[layer] = x
+        plan, weight, bias = layer.plan(self), layer.allowed_weight(), layer.bias
+        if torch.is_autocast_enabled(x.device.type):
+            precision = torch.get_autocast_dtype(x.device.type)
+            x, weight, bias = x.to(precision), weight.to(precision), bias.to(precision)
+        if plan.is_dense:
+            return _convolve_lattices(x, weight, bias, plan, layer, self.height, self.width)
+        return _Gathered.apply(x, weight, bias, plan)
+
+    def pixels(self, table: Tensor) -> Tensor:
+        """A table with a row for each pixel, (height·width, ...), at this canvas's pixels."""
+        return table
+
+
+class Columns:
+    """A canvas on which pixels are drawn one after the other, each convolution's past remembered.
+
+    At a new pixel a convolution needs its own input there, which the layer before has just
+    computed, and at earlier pixels, which it remembers. So a pixel costs one column of
+    activations, wherever it lies (as in the fast generation of Ramachandran et al., 2017, here
+    for any order). `at` says which pixels are being computed; they must share their masks.
+    """
+
+    def __init__(self, whole: Whole):
+        self.order, self.height, self.width = whole.order, whole.height, whole.width
+        self.picture = _with_outside(whole.picture)
+        self.memories = {k: _with_outside(x) for k, x in (whole.memories or {}).items()}
+        self.matrices: dict[nn.Module, list[tuple[Tensor, Tensor]]] = {}
+        self.notes: dict[Any, Any] = {}
+        self.now: Sequence[int] = ()
+
+    def at(self, pixels: Sequence[int]) -> None:
+        """Compute at these pixels from now on."""
+        self.now = pixels
+        self._index = torch.tensor(pixels, device=self.picture.device)
+
+    def paint(self, pixel: int, values: Tensor) -> None:
+        """Put what was drawn at a pixel into the picture: (batch, 1, channels)."""
+        self.picture[:, pixel] = values[:, 0]
+
+    def convolve(self, layer: MaskedConvolution, x: Tensor, is_picture: bool = False) -> Tensor:
+        """The layer's output at the pixels of now: (batch, pixels of now, outputs)."""
+        if is_picture:
+            memory = self.picture
+        else:
+            memory = self.memories.get(layer)
+            if memory is None:
+                shape = x.shape[0], self.height * self.width + 1, x.shape[2]
+                memory = self.memories[layer] = x.new_zeros(shape)
+            if len(self.now) == 1:
+                memory[:, self.now[0]] = x[:, 0]
+            else:
+                memory[:, self._index] = x
+        looks = self.matrices.get(layer)
+        if looks is None:
+            looks = self.matrices[layer] = self._looks(layer)
+        sources, weight = looks[self.now[0]]
+        if len(self.now) > 1:
+            sources = torch.cat([looks[pixel][0] for pixel in self.now])
+        seen = memory.index_select(1, sources).view(len(memory), len(self.now), -1)
+        return linear(seen, weight, layer.bias)
+
+    def _looks(self, layer: MaskedConvolution) -> list[tuple[Tensor, Tensor]]:
+        """For every pixel, the pixels it sees and the matrix for them, shared by its group."""
+        matrices = layer.matrices()
+        looks: list[Any] = [None] * (self.height * self.width)
+        for group in layer.plan(self).forward:
+            weight = matrices[group.taps].flatten(0, 1).T.contiguous()
+            sources = group.sources.to(weight.device)
+            for row, pixel in enumerate(group.pixels.tolist()):
+                looks[pixel] = sources[row], weight
+        return looks
+
+    def pixels(self, table: Tensor) -> Tensor:
+        """A table with a row for each pixel, (height·width, ...), at the pixels of now."""
+        if len(self.now) == 1:
+            return table[self.now[0] : self.now[0] + 1]
+        return table[self._index]
+
+
+def _with_outside(x: Tensor) -> Tensor:
+    """Append a pixel of zeros, which stands for all that lies outside the image."""
+    return torch.cat([x, x.new_zeros(len(x), 1, x.shape[2])], dim=1)
+
+
+def _convolve_lattices(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    plan: Plan,
+    layer: MaskedConvolution,
+    height: int,
+    width: int,
+) -> Tensor:
+    """One strided convolution for each group of pixels that share a mask."""
+    kernel, dilation = layer.kernel, layer.dilation
+    reach = kernel // 2 * dilation
+    image = x.unflatten(1, (height, width)).permute(0, 3, 1, 2)
+    out = None
+    for group in plan.forward:
+        used = torch.zeros(kernel * kernel, device=weight.device)
+        used[group.taps] = 1
+        rows, columns = group.taps // kernel, group.taps % kernel
+        top, bottom = int(rows.min()), int(rows.max())
+        left, right = int(columns.min()), int(columns.max())
+        masked = (weight * used.view(kernel, kernel).to(weight.dtype))[
+            :, :, top : bottom + 1, left : right + 1
+        ]
+        down, over = group.lattice
+        # Pad, or crop where the padding is negative, to just what these pixels see.
+        first, last = down.start, down.stop - 1
+        begin, end = over.start, over.stop - 1
+        framed = pad(
+            image,
+            (
+                reach - begin - left * dilation,
+                end + right * dilation - reach - (width - 1),
+                reach - first - top * dilation,
+                last + bottom * dilation - reach - (height - 1),
+            ),
+        )
+        part = conv2d(framed, masked, bias, (down.step, over.step), dilation=dilation)
+        part = part.permute(0, 2, 3, 1)
+        if len(plan.forward) == 1:
+            out = part
+            break
+        if out is None:
+            out = part.new_empty(len(x), height, width, len(weight))
+        out[:, down, over] = part
+    return out.flatten(1, 2)
+
+
+class _Gathered(torch.autograd.Function):
+    """A matrix product for each group of pixels, on just the taps that it sees.
+
+    The gradient with respect to the input is itself such a product over the groups of pixels
+    that are seen from the same places, so nothing is ever scattered. What was gathered is
+    gathered again on the way back rather than kept.
+    """
+
+    @staticmethod
+    def forward(context: Any, x: Tensor, weight: Tensor, bias: Tensor, plan: Plan) -> Tensor:
+        context.save_for_backward(x, weight)
+        context.plan = plan
+        out = _products(x, _taps_first(weight), plan.forward)
+        return out + bias
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(context: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = context.saved_tensors
+        matrices = _taps_first(weight)
+        for_x = _products(slope, matrices.transpose(1, 2), context.plan.backward)
+        for_matrices = torch.zeros_like(matrices, memory_format=torch.contiguous_format)
+        padded = _with_outside(x)
+        for group in context.plan.forward:
+            group = group.to(x.device)
+            seen = _gather(padded, group).flatten(0, 1)
+            at_pixels = slope.index_select(1, group.pixels).flatten(0, 1)
+            product = seen.T @ at_pixels
+            for_matrices[group.taps] += product.unflatten(0, (len(group.taps), -1))
+        for_weight = for_matrices.permute(2, 1, 0).reshape(weight.shape)
+        return for_x, for_weight, slope.sum(dim=(0, 1)), None
+
+
+def _taps_first(weight: Tensor) -> Tensor:
+    return weight.permute(2, 3, 1, 0).flatten(0, 1)
+
+
+def _gather(padded: Tensor, group: Group) -> Tensor:
+    """What the pixels of a group see: (batch, n, t·channels)."""
+    seen = padded.index_select(1, group.sources.flatten())
+    return seen.view(len(padded), len(group.pixels), -1)
+
+
+def _products(x: Tensor, matrices: Tensor, groups: tuple[Group, ...]) -> Tensor:
+    padded = _with_outside(x)
+    out = x.new_zeros(*x.shape[:2], matrices.shape[2])
+    for group in groups:
+        group = group.to(x.device)
+        if len(group.taps):
+            seen = _gather(padded, group)
+            out[:, group.pixels] = seen @ matrices[group.taps].flatten(0, 1)
+    return out

@@ -1,0 +1,116 @@
+"""How probable a chain finds images: exactly, in nats, for one order or an ensemble of them.
+
+A chain gives every conditional probability, so nothing here is sampled or bounded.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from ganlib.chains import orders
+from ganlib.chains.models import Chain
+
+
+@torch.inference_mode()
+def pixel_log_likelihoods(
+    chain: Chain,
+    images: Tensor,
+    order: Tensor | None = None,
+    *,
+    labels: Tensor | None = None,
+    batch_size: int = 100,
+) -> Tensor:
+    """log p(x_i | x_before) of every channel of every pixel, in nats.
+
+    images: (count, channels, height, width), whole numbers from 0 to levels - 1, on any device.
+    order: the generation order, default the chain's own. labels: (count,), if the chain is
+    class-conditional. batch_size: images computed at once; it does not change the result.
+    Returns (count, channels, height, width), float64, on the images' device. Raises ValueError
+    for images or an order that do not fit the chain.
+    """
+    home = next(chain.parameters()).device
+    if len(images) and not 0 <= int(images.min()) <= int(images.max()) < chain.levels:
+        raise ValueError(
+            f"pixels go from {int(images.min())} to {int(images.max())}: expected whole numbers "
+            f"from 0 to {chain.levels - 1}"
+        )
+    parts = [torch.empty(0, *images.shape[1:], dtype=torch.float64)]
+    for first in range(0, len(images), batch_size):
+        batch = images[first : first + batch_size].to(home)
+        names = None if labels is None else labels[first : first + batch_size].to(home)
+        logits = chain(batch, order, names)
+        parts.append(-cross_entropy(logits, batch.long(), reduction="none").double().cpu())
+    return torch.cat(parts).to(images.device)
+
+
+def log_likelihood(
+    chain: Chain,
+    images: Tensor,
+    order: Tensor | None = None,
+    *,
+    given: Tensor | None = None,
+    labels: Tensor | None = None,
+    batch_size: int = 100,
+) -> Tensor:
+    """log p(x), or log p(the rest of x | the observed pixels), of every image, in nats.
+
+    given: (height, width), bool, True for observed pixels. Their likelihood is left out, and the
+    order must visit all of them before the rest, else what is left is no conditional likelihood:
+    ValueError says so (`orders.region_last` makes such an order). The other arguments and errors
+    are those of `pixel_log_likelihoods`. Returns (count,), float64.
+    """
+    if given is not None:
+        height, width = images.shape[2:]
+        if given.shape != (height, width) or given.dtype != torch.bool:
+            raise ValueError(
+                f"given is {given.dtype} of shape {tuple(given.shape)}: expected bool of shape "
+                f"({height}, {width}), True for observed pixels"
+            )
+        given = given.cpu()
+        if not orders.visits_last(chain.checked(order, height, width), ~given):
+            raise ValueError(
+                "the order visits some observed pixel after one that is not observed, so it "
+                "does not give p(rest | observed): expected an order such as region_last(order, "
+                "~given)"
+            )
+    pixels = pixel_log_likelihoods(chain, images, order, labels=labels, batch_size=batch_size)
+    if given is not None:
+        pixels = pixels * ~given.to(pixels.device)
+    return pixels.sum(dim=(1, 2, 3))
+
+
+def ensemble_log_likelihood(members: Tensor) -> Tensor:
+    """log of the mean over orders of p(x; π), per image, in nats (Jain et al., 2020, section 3.1).
+
+    members: (orders, count), the `log_likelihood` of the same images at each order. The result,
+    (count,), is that of drawing an order with equal chances and then an image.
+    """
+    return members.logsumexp(dim=0) - math.log(len(members))
+
+
+def members_log_likelihood(
+    chain: Chain,
+    images: Tensor,
+    generation_orders: Sequence[Tensor],
+    *,
+    given: Tensor | None = None,
+    batch_size: int = 100,
+) -> Tensor:
+    """`log_likelihood` of images at each of several orders: (orders, count), float64, nats."""
+    return torch.stack(
+        [
+            log_likelihood(chain, images, order, given=given, batch_size=batch_size)
+            for order in generation_orders
+        ]
+    )
+
+
+def bits_per_dimension(nats: float | Tensor, dimensions: int) -> float | Tensor:
+    """Nats per image to bits per dimension: nats / (dimensions · log 2).
+
+    dimensions: channels · height · width. A negative log-likelihood gives a positive number.
+    """
+    return nats / (dimensions * math.log(2))

@@ -1,0 +1,175 @@
+"""What each pixel may look at: masks of any generation order, kernel and dilation.
+
+Pixels that see the same part of their neighbourhood form a group, and a group is one matrix
+product or, where it is a regular lattice, one dense convolution. `layers` does the arithmetic.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from ganlib.chains import orders
+
+
+@dataclass(frozen=True)
+class Group:
+    """Pixels that see the same taps of the kernel; n pixels and t taps.
+
+    taps: (t,) indices into the kernel's k·k positions, row by row. pixels: (n,), row·width +
+    column. sources: (n, t), the pixel under each tap, height·width where that is outside the
+    image. lattice: the rows and the columns of the pixels as two slices, if they are regular.
+    """
+
+    taps: Tensor
+    pixels: Tensor
+    sources: Tensor
+    lattice: tuple[slice, slice] | None
+
+    def to(self, device: torch.device) -> "Group":
+        """The same group on another device."""
+        tensors = (t.to(device) for t in (self.taps, self.pixels, self.sources))
+        return Group(*tensors, self.lattice)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a masked convolution visits an image: every pixel is in one group.
+
+    forward: the groups by what a pixel sees. backward: the groups by where a pixel is seen from,
+    which the gradient with respect to the input needs; there taps are the kernel's positions
+    under which the pixel lies, and sources the pixels that look.
+    """
+
+    forward: tuple[Group, ...]
+    backward: tuple[Group, ...]
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether every group is a lattice, so that strided convolutions do it all."""
+        return all(group.lattice is not None and len(group.taps) for group in self.forward)
+
+
+def raster_mask(kernel: int, include_centre: bool = False) -> Tensor:
+    """The mask of PixelCNN: (kernel, kernel), True above the centre and to the left of it.
+
+    A type A mask leaves the centre out, a type B mask includes it (van den Oord et al., 2016a,
+    section 3.4).
+    """
+    mask = torch.zeros(_odd(kernel) ** 2, dtype=torch.bool)
+    mask[: kernel**2 // 2 + include_centre] = True
+    return mask.reshape(kernel, kernel)
+
+
+def local_masks(
+    order: Tensor, height: int, width: int, kernel: int = 3, dilation: int = 1
+) -> Tensor:
+    """For every pixel, which of its neighbours are drawn before it (Jain et al., 2020).
+
+    Returns (height, width, kernel, kernel), bool: True under a tap whose pixel is in the image
+    and comes earlier in `order`. The centre, the pixel itself, is False: a type A mask.
+    Raises ValueError for an even kernel, or an order that is no permutation of the pixels.
+    """
+    times = orders.steps(orders.check(order, height, width), height, width)
+    neighbours = _sources(height, width, _odd(kernel), dilation)
+    padded = torch.cat([times.flatten(), torch.tensor([height * width])])
+    earlier = padded[neighbours] < times.reshape(-1, 1)
+    return earlier.reshape(height, width, kernel, kernel)
+
+
+def plan(
+    order: Tensor, height: int, width: int, kernel: int = 3, dilation: int = 1, centre: bool = True
+) -> Plan:
+    """Group the pixels by their masks under `order`, the centre included or not."""
+    order = orders.check(order, height, width)
+    key = order.to(torch.int32).contiguous().cpu().numpy().tobytes()
+    return _plan_of_order(key, height, width, kernel, dilation, centre)
+
+
+@lru_cache(maxsize=256)
+def _plan_of_order(
+    key: bytes, height: int, width: int, kernel: int, dilation: int, centre: bool
+) -> Plan:
+    order = torch.frombuffer(bytearray(key), dtype=torch.int32).long().reshape(-1, 2)
+    sees = local_masks(order, height, width, kernel, dilation).reshape(height * width, -1)
+    sees[:, kernel**2 // 2] = centre
+    return _group(sees, height, width, kernel, dilation)
+
+
+@lru_cache(maxsize=64)
+def plan_everywhere(
+    mask: tuple[bool, ...], height: int, width: int, kernel: int, dilation: int = 1
+) -> Plan:
+    """The plan of one mask for all pixels, given row by row as a tuple of kernel·kernel."""
+    sees = torch.tensor(mask).repeat(height * width, 1)
+    return _group(sees, height, width, kernel, dilation)
+
+
+def _group(sees: Tensor, height: int, width: int, kernel: int, dilation: int) -> Plan:
+    sources = _sources(height, width, kernel, dilation)
+    inside = sources < height * width
+    # Where a tap falls outside the image, it reads zeros: its mask does not matter.
+    forward = _groups(sees & inside, inside, sources, height, width)
+    # A pixel lies under tap t of the pixel that its own tap of opposite sign points to.
+    observers = sources.flip(1)
+    padded = torch.cat([sees, torch.zeros(1, kernel**2, dtype=torch.bool)])
+    seen = padded[observers, torch.arange(kernel**2)]
+    backward = _groups(seen, observers < height * width, observers, height, width)
+    return Plan(forward, backward)
+
+
+def _groups(
+    active: Tensor, matters: Tensor, sources: Tensor, height: int, width: int
+) -> tuple[Group, ...]:
+    """Merge pixels whose masks agree wherever both matter, the most constrained first."""
+    rows, labels = torch.unique(torch.cat([active, matters], 1), dim=0, return_inverse=True)
+    masks, constraints = rows.chunk(2, dim=1)
+    merged: list[tuple[Tensor, Tensor, list[int]]] = []
+    for index in constraints.sum(1).argsort(descending=True, stable=True).tolist():
+        mask, constraint = masks[index], constraints[index]
+        for position, (other, known, members) in enumerate(merged):
+            if not ((mask != other) & constraint & known).any():
+                merged[position] = mask | other, constraint | known, [*members, index]
+                break
+        else:
+            merged.append((mask, constraint, [index]))
+    groups = []
+    for mask, _, members in merged:
+        pixels = torch.isin(labels, torch.tensor(members)).nonzero().flatten()
+        taps = mask.nonzero().flatten()
+        groups.append(
+            Group(taps, pixels, sources[pixels][:, taps], _lattice(pixels, height, width))
+        )
+    return tuple(groups)
+
+
+def _lattice(pixels: Tensor, height: int, width: int) -> tuple[slice, slice] | None:
+    """Two slices that pick just these pixels, if there are any."""
+    rows, columns = (pixels // width).unique(), (pixels % width).unique()
+    if len(rows) * len(columns) != len(pixels):
+        return None
+    slices = []
+    for ticks in (rows, columns):
+        gaps = ticks.diff()
+        if len(gaps) and (gaps != gaps[0]).any():
+            return None
+        step = int(gaps[0]) if len(gaps) else 1
+        slices.append(slice(int(ticks[0]), int(ticks[-1]) + 1, step))
+    return slices[0], slices[1]
+
+
+def _sources(height: int, width: int, kernel: int, dilation: int) -> Tensor:
+    """The pixel under every tap of every pixel: (height·width, kernel²); outside: height·width."""
+    reach = (torch.arange(kernel) - kernel // 2) * dilation
+    rows = torch.arange(height)[:, None, None, None] + reach[:, None]
+    columns = torch.arange(width)[:, None, None] + reach
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    pixels = torch.where(inside, rows * width + columns, height * width)
+    return pixels.reshape(height * width, kernel**2)
+
+
+def _odd(kernel: int) -> int:
+    if kernel < 1 or kernel % 2 == 0:
+        raise ValueError(f"kernel={kernel}: expected an odd number, so that a kernel has a centre")
+    return kernel

@@ -1,0 +1,324 @@
+"""Three chains over the pixels of an image: PixelCNN, gated PixelCNN and LMConv.
+
+Each turns images into the logits of every pixel given those drawn before it. How a model is
+fitted, judged and sampled is in `fitting`, `likelihood` and `sampling`, the same for all.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import relu
+
+from ganlib.chains import masks, orders
+from ganlib.chains.layers import Columns, MaskedConvolution, Whole, WithinPixel
+
+
+class Chain(nn.Module):
+    """What all chains share: pixels in, logits out, and the order in which they are drawn.
+
+    channels: 1, or 3 for R, G, B, which are drawn in turn within a pixel. levels: the number of
+    values of a channel, 2 for binary images. classes: number of labels that condition the chain.
+    """
+
+    any_order = False
+
+    def __init__(self, channels: int, levels: int, classes: int | None = None):
+        super().__init__()
+        if channels < 1 or levels < 2:
+            raise ValueError(
+                f"channels={channels}, levels={levels}: expected 1 or more and 2 or more"
+            )
+        self.channels, self.levels, self.classes = channels, levels, classes
+
+    def forward(
+        self, images: Tensor, order: Tensor | None = None, labels: Tensor | None = None
+    ) -> Tensor:
+        """The logits of every channel of every pixel given all that is drawn before it.
+
+        images: (batch, channels, height, width), whole numbers from 0 to levels - 1. order: the
+        generation order, default raster; only LMConv takes another. labels: (batch,), for a
+        class-conditional chain. Returns float32 (batch, levels, channels, height, width), whose
+        softmax over the levels is p(x_i | x_before). Raises ValueError for what does not fit.
+        """
+        canvas = self.canvas(images, order)
+        return self.to_image(self.logits(canvas, labels), canvas)
+
+    def canvas(self, images: Tensor, order: Tensor | None = None, remember: bool = False) -> Whole:
+        """The images as a canvas for this chain, after checking them and the order."""
+        if images.ndim != 4 or images.shape[1] != self.channels or images.is_floating_point():
+            raise ValueError(
+                f"images are {images.dtype} of shape {tuple(images.shape)}: expected whole "
+                f"numbers of shape (batch, {self.channels}, height, width)"
+            )
+        height, width = images.shape[2:]
+        return Whole(
+            self.encode(images), self.checked(order, height, width), height, width, remember
+        )
+
+    def checked(self, order: Tensor | None, height: int, width: int) -> Tensor:
+        """The order, default raster, or ValueError where this chain cannot follow it."""
+        default = orders.raster(height, width)
+        if order is None:
+            return default
+        order = orders.check(order.cpu(), height, width)
+        if not self.any_order and not torch.equal(order, default):
+            raise ValueError(
+                f"{type(self).__name__} draws in raster order only: its masks are fixed. "
+                "Expected order=None or raster(height, width); LMConv takes any order."
+            )
+        return order
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Levels to features in [-1, 1], pixels counted row by row: (batch, pixels, channels).
+
+        images: (batch, channels, ...).
+        """
+        weight = next(self.parameters())
+        return images.flatten(2).mT.to(weight.dtype) * (2 / (self.levels - 1)) - 1
+
+    def to_image(self, features: Tensor, canvas: Whole) -> Tensor:
+        """Features of the head to logits (batch, levels, channels, height, width)."""
+        shape = canvas.height, canvas.width, self.channels, self.levels
+        return features.unflatten(1, shape[:2]).unflatten(3, shape[2:]).permute(0, 4, 3, 1, 2)
+
+    def logits(self, canvas: Whole | Columns, labels: Tensor | None = None) -> Tensor:
+        """The head's features at the canvas's pixels: (batch, pixels, channels·levels)."""
+        raise NotImplementedError
+
+    def embedded(self, labels: Tensor | None, table: nn.Embedding | None) -> Tensor | float:
+        """The labels' rows of a table, or 0 for a chain without classes; ValueError if amiss."""
+        if (labels is None) != (self.classes is None):
+            raise ValueError(
+                "this chain is class-conditional: labels are needed"
+                if labels is None
+                else f"{type(self).__name__} without classes takes no labels"
+            )
+        return 0.0 if table is None else table(labels)[:, None]
+
+
+class Place(nn.Module):
+    """Tell every pixel where it is: its coordinates and, under an order, which taps it may see.
+
+    Gives (pixels, width), to be added to features.
+    """
+
+    def __init__(self, width: int, kernel: int = 0):
+        super().__init__()
+        self.kernel = kernel
+        self.linear = nn.Linear(2 + kernel**2, width)
+
+    def forward(self, canvas: Whole | Columns) -> Tensor:
+        """The features of the canvas's pixels, the same for every image."""
+        if isinstance(canvas, Whole):
+            return self.linear(self.facts(canvas))
+        if self not in canvas.notes:
+            canvas.notes[self] = self.linear(self.facts(canvas))
+        return canvas.pixels(canvas.notes[self])
+
+    def facts(self, canvas: Whole | Columns) -> Tensor:
+        """Row and column in [-1, 1], then 1 for each tap that is seen: (pixels, 2 + kernel²)."""
+        height, width = canvas.height, canvas.width
+        facts = torch.cartesian_prod(
+            torch.linspace(-1, 1, height), torch.linspace(-1, 1, width)
+        ).reshape(-1, 2)
+        if self.kernel:
+            seen = masks.local_masks(canvas.order, height, width, self.kernel)
+            facts = torch.cat([facts, seen.reshape(height * width, -1).float()], dim=1)
+        return facts.to(self.linear.weight)
+
+
+class Head(nn.Sequential):
+    """Features to logits: two layers within each pixel."""
+
+    def __init__(self, width: int, channels: int, levels: int):
+        super().__init__(
+            nn.ReLU(),
+            WithinPixel(width, width, channels),
+            nn.ReLU(),
+            WithinPixel(width, channels * levels, channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits in full precision."""
+        return super().forward(x).to(self[1].weight.dtype)
+
+
+class PixelCNN(Chain):
+    """Masked convolutions in raster order (van den Oord et al., 2016a): `depth` of them.
+
+    The first is of type A with a kernel of side `first_kernel`, the others of type B, each with
+    a residual connection. width: channels of the features, a multiple of `channels`.
+    """
+
+    def __init__(
+        self,
+        channels: int = 1,
+        levels: int = 2,
+        width: int = 64,
+        depth: int = 10,
+        kernel: int = 3,
+        first_kernel: int = 7,
+    ):
+        super().__init__(channels, levels)
+        type_a = masks.raster_mask(first_kernel, include_centre=channels > 1)
+        type_b = masks.raster_mask(kernel, include_centre=True)
+        self.first = MaskedConvolution(
+            channels, width, first_kernel, "A", mask=type_a, colours=channels
+        )
+        self.place = Place(width)
+        self.convolutions = nn.ModuleList(
+            MaskedConvolution(width, width, kernel, "B", mask=type_b, colours=channels)
+            for _ in range(depth - 1)
+        )
+        self.head = Head(width, channels, levels)
+
+    def logits(self, canvas: Whole | Columns, labels: Tensor | None = None) -> Tensor:
+        """See `Chain`."""
+        self.embedded(labels, None)
+        x = self.first.look(canvas) + self.place(canvas)
+        for convolution in self.convolutions:
+            x = x + convolution(relu(x), canvas)
+        return self.head(x)
+
+
+def gate(x: Tensor) -> Tensor:
+    """tanh of one half of the channels, times the sigmoid of the other."""
+    signal, opening = x.chunk(2, dim=-1)
+    return torch.tanh(signal) * torch.sigmoid(opening)
+
+
+class LMConv(Chain):
+    """Locally masked convolutions, in any order (Jain et al., 2020).
+
+    depth: residual blocks, each a locally masked convolution with a gate; their dilations repeat
+    `dilations`. The network is told where a pixel is and which of its neighbours it may see.
+    width: channels of the features, a multiple of `channels`.
+    """
+
+    any_order = True
+
+    def __init__(
+        self,
+        channels: int = 1,
+        levels: int = 2,
+        width: int = 64,
+        depth: int = 8,
+        kernel: int = 3,
+        first_kernel: int = 5,
+        dilations: Sequence[int] = (1,),
+    ):
+        super().__init__(channels, levels)
+        self.first = MaskedConvolution(channels, width, first_kernel, "A", colours=channels)
+        self.place = Place(width, kernel)
+        self.convolutions = nn.ModuleList(
+            MaskedConvolution(
+                width,
+                2 * width,
+                kernel,
+                "B",
+                dilation=dilations[index % len(dilations)],
+                colours=channels,
+                splits=2,
+            )
+            for index in range(depth)
+        )
+        self.mixers = nn.ModuleList(WithinPixel(width, width, channels) for _ in range(depth))
+        self.head = Head(width, channels, levels)
+
+    def logits(self, canvas: Whole | Columns, labels: Tensor | None = None) -> Tensor:
+        """See `Chain`."""
+        self.embedded(labels, None)
+        x = self.first.look(canvas) + self.place(canvas)
+        for convolution, mixer in zip(self.convolutions, self.mixers, strict=True):
+            x = x + mixer(gate(convolution(relu(x), canvas)))
+        return self.head(x)
+
+
+class GatedLayer(nn.Module):
+    """One layer of both stacks (van den Oord et al., 2016b, figure 2).
+
+    Unlike there, the vertical stack has a residual connection too.
+    """
+
+    def __init__(self, width: int, kernel: int, channels: int, classes: int | None):
+        super().__init__()
+        rows = torch.arange(kernel)[:, None].expand(kernel, kernel)
+        middle, centre = kernel // 2, masks.raster_mask(kernel, include_centre=True)
+        self.vertical = MaskedConvolution(width, 2 * width, kernel, mask=rows <= middle)
+        self.horizontal = MaskedConvolution(
+            width,
+            2 * width,
+            kernel,
+            mask=centre & (rows == middle),
+            colours=channels,
+            splits=2,
+        )
+        self.upward = nn.Linear(width, width)
+        self.link = nn.Linear(2 * width, 2 * width)
+        self.onward = WithinPixel(width, width, channels)
+        self.labels = None if classes is None else nn.Embedding(classes, 2 * width)
+
+
+class GatedPixelCNN(Chain):
+    """Two stacks of gated convolutions without a blind spot (van den Oord et al., 2016b).
+
+    At a pixel, the vertical stack has seen all rows above, and the horizontal stack those and
+    the pixels to the left. width: channels of each stack, a multiple of `channels`. classes: if
+    given, a label's embedding is added before every gate (their equation 4).
+    """
+
+    def __init__(
+        self,
+        channels: int = 1,
+        levels: int = 2,
+        width: int = 64,
+        depth: int = 8,
+        kernel: int = 3,
+        first_kernel: int = 7,
+        classes: int | None = None,
+    ):
+        super().__init__(channels, levels, classes)
+        rows = torch.arange(first_kernel)[:, None].expand(first_kernel, first_kernel)
+        middle = first_kernel // 2
+        left = masks.raster_mask(first_kernel, include_centre=channels > 1) & (rows == middle)
+        self.above = MaskedConvolution(channels, width, first_kernel, mask=rows < middle)
+        self.left = MaskedConvolution(
+            channels, width, first_kernel, "A", mask=left, colours=channels
+        )
+        self.place_above, self.place = Place(width), Place(width)
+        self.layers = nn.ModuleList(
+            GatedLayer(width, kernel, channels, classes) for _ in range(depth)
+        )
+        self.head = Head(width, channels, levels)
+
+    def logits(self, canvas: Whole | Columns, labels: Tensor | None = None) -> Tensor:
+        """See `Chain`."""
+        named = [self.embedded(labels, layer.labels) for layer in self.layers]
+        links = self._links_at(canvas, named)
+        x = self.left.look(canvas) + self.place(canvas)
+        for layer, link, name in zip(self.layers, links, named, strict=True):
+            x = x + layer.onward(gate(layer.horizontal(x, canvas) + link + name))
+        return self.head(x)
+
+    def vertical(self, canvas: Whole | Columns, named: Sequence[Tensor | float]) -> list[Tensor]:
+        """What the vertical stack tells the horizontal one in every layer."""
+        x = self.above.look(canvas) + self.place_above(canvas)
+        links = []
+        for layer, name in zip(self.layers, named, strict=True):
+            gates = layer.vertical(x, canvas)
+            links.append(layer.link(gates))
+            x = x + layer.upward(gate(gates + name))
+        return links
+
+    def _links_at(self, canvas: Whole | Columns, named: Sequence[Tensor | float]) -> list[Tensor]:
+        """On columns, the vertical stack is computed a row at a time: it sees the rows above."""
+        if isinstance(canvas, Whole):
+            return self.vertical(canvas, named)
+        pixel = canvas.now
+        row, column = divmod(pixel[0], canvas.width)
+        if canvas.notes.get("row") != row:
+            canvas.at(range(row * canvas.width, (row + 1) * canvas.width))
+            canvas.notes["row"], canvas.notes["links"] = row, self.vertical(canvas, named)
+            canvas.at(pixel)
+        return [link[:, column : column + 1] for link in canvas.notes["links"]]
