@@ -6,6 +6,8 @@ import subprocess
 from datetime import date
 from pathlib import Path
 
+from torch import nn
+
 from ganlib import checkpoints, runtime
 from ganlib.datasets import data_folder
 from ganlib.play import Outcome, play
@@ -52,10 +54,18 @@ def _export(recipe: Recipe, outcome: Outcome, run: runtime.Run) -> None:
     name = f"{recipe.name}-{run.preset}"
     for player, network in outcome.averages.items():
         path = data_folder() / "checkpoints" / f"{name}-{player}.safetensors"
-        checkpoints.export(path, network, provenance)
+        checkpoints.export(path, network, {**provenance, **_network(network)})
     path = data_folder() / "results" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(provenance, indent=1) + "\n", encoding="utf-8")
+
+
+def _network(network: nn.Module) -> dict[str, object]:
+    """What is needed to build a network that says so, before its weights are loaded."""
+    settings = getattr(network, "settings", None)
+    if settings is None:
+        return {}
+    return {"network": {"class": type(network).__name__, "settings": settings}}
 
 
 def _commit() -> str:

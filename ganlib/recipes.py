@@ -1,13 +1,26 @@
 """Every model that the book trains, by name, at each preset.
 
 Notebooks and `python -m ganlib` build the same recipe, so what a chapter trains in front of its
-reader and what a GPU trains for hours differ in size alone.
+reader and what a GPU trains for hours differ in size alone. A chain's `paper` preset has a second,
+smaller size for a machine without a GPU, which an evening's run on two cores completes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ganlib.datasets import Minibatches, data_folder, mnist, to_signed_unit
+from torch import Tensor
+
+from ganlib import checkpoints
+from ganlib.chains import Chain, GatedPixelCNN, LMConv, MaximumLikelihood, PixelCNN, orders
+from ganlib.checkpoints import CheckpointError
+from ganlib.datasets import (
+    Minibatches,
+    binarized_mnist,
+    data_folder,
+    emoji,
+    mnist,
+    to_signed_unit,
+)
 from ganlib.games.minimax import NonSaturating
 from ganlib.nets import DCGANDiscriminator, DCGANGenerator
 from ganlib.play import Recipe, adam, cosine
@@ -47,7 +60,95 @@ def minimax_mnist(run: Run) -> Recipe:
     )
 
 
-RECIPES: dict[str, Callable[[Run], Recipe]] = {"minimax-mnist": minimax_mnist}
+def pixelcnn_binary(run: Run) -> Recipe:
+    """A PixelCNN on binarized MNIST."""
+    chain = PixelCNN(
+        width=run.pick(smoke=8, book=64, paper=_paper(run, gpu=128, cpu=64)),
+        depth=run.pick(smoke=3, book=10, paper=_paper(run, gpu=16, cpu=10)),
+    )
+    rounds = run.pick(smoke=20, book=700, paper=_paper(run, gpu=60_000, cpu=10_000))
+    return _likelihood("pixelcnn-binary", run, chain, binarized_mnist(), rounds)
+
+
+def pixelcnn_256(run: Run) -> Recipe:
+    """A gated PixelCNN on MNIST at all of its 256 levels."""
+    chain = GatedPixelCNN(
+        levels=256,
+        width=run.pick(smoke=8, book=24, paper=_paper(run, gpu=80, cpu=32)),
+        depth=run.pick(smoke=2, book=5, paper=_paper(run, gpu=8, cpu=6)),
+    )
+    rounds = run.pick(smoke=20, book=300, paper=_paper(run, gpu=60_000, cpu=5_000))
+    return _likelihood("pixelcnn-256", run, chain, mnist("train")[0], rounds)
+
+
+def pixelcnn_emoji(run: Run) -> Recipe:
+    """A gated PixelCNN on emoji: R, G and B of every pixel in turn, at 16 levels each."""
+    chain = GatedPixelCNN(
+        channels=3,
+        levels=16,
+        width=run.pick(smoke=6, book=30, paper=90),
+        depth=run.pick(smoke=1, book=4, paper=8),
+    )
+    images = emoji("noto", "train") // 16
+    rounds = run.pick(smoke=10, book=200, paper=20_000)
+    return _likelihood("pixelcnn-emoji", run, chain, images, rounds)
+
+
+def lmconv_binary(run: Run) -> Recipe:
+    """Locally masked convolutions on binarized MNIST, over the eight S-curve orders."""
+    chain = LMConv(
+        width=run.pick(smoke=8, book=64, paper=_paper(run, gpu=128, cpu=64)),
+        depth=run.pick(smoke=2, book=10, paper=_paper(run, gpu=16, cpu=10)),
+    )
+    rounds = run.pick(smoke=20, book=600, paper=_paper(run, gpu=120_000, cpu=18_000))
+    curves = orders.reflections(orders.s_curve, 28, 28)
+    return _likelihood("lmconv-binary", run, chain, binarized_mnist(), rounds, curves)
+
+
+def _paper(run: Run, *, gpu: int, cpu: int) -> int:
+    """The `paper` preset's size on a GPU, and one that two cores complete in about two hours."""
+    return gpu if run.device.type == "cuda" else cpu
+
+
+def _likelihood(
+    name: str,
+    run: Run,
+    chain: Chain,
+    images: Tensor,
+    rounds: int,
+    generation_orders: Sequence[Tensor] | None = None,
+) -> Recipe:
+    """Maximum likelihood with Adam, a cosine schedule and an average of the weights."""
+    game = MaximumLikelihood(chain, generation_orders)
+    run.place(game)
+    return Recipe(
+        name=name,
+        game=game,
+        stream=Minibatches(
+            images,
+            size=run.pick(smoke=16, book=32, paper=_paper(run, gpu=128, cpu=32)),
+            seed=run.seed,
+            device=run.device,
+            rank=run.rank,
+            world=run.world,
+        ),
+        optimisers={"chain": adam(chain, 2e-3, betas=(0.9, 0.999))},
+        rounds=rounds,
+        averages={"chain": run.pick(smoke=0.9, book=0.99, paper=0.999)},
+        schedule=cosine,
+    )
+
+
+RECIPES: dict[str, Callable[[Run], Recipe]] = {
+    "minimax-mnist": minimax_mnist,
+    "pixelcnn-binary": pixelcnn_binary,
+    "pixelcnn-256": pixelcnn_256,
+    "pixelcnn-emoji": pixelcnn_emoji,
+    "lmconv-binary": lmconv_binary,
+}
+CHAINS: dict[str, type[Chain]] = {
+    network.__name__: network for network in (PixelCNN, GatedPixelCNN, LMConv)
+}
 
 
 def build(name: str, run: Run) -> Recipe:
@@ -60,3 +161,23 @@ def build(name: str, run: Run) -> Recipe:
 def checkpoint_path(recipe: Recipe, run: Run) -> Path:
     """Where a run of this recipe keeps its state: `runs/`, beside the book's `data/`."""
     return data_folder().parent / "runs" / f"{recipe.name}-{run.preset}-{run.seed}.safetensors"
+
+
+def trained_chain(name: str) -> tuple[Chain, dict[str, object]]:
+    """The chain that the book ships, trained by the recipe of that name, and how it was made.
+
+    Its sizes are in the file, so it is the same network whatever the recipe has become. Returns
+    it in eval mode on the CPU, with its provenance. Raises CheckpointError for a file that is
+    missing, damaged or of another model.
+    """
+    path = data_folder() / "checkpoints" / f"{name}-paper-chain.safetensors"
+    _, facts = checkpoints.read(path)
+    network = facts.get("provenance", {}).get("network", {})
+    if network.get("class") not in CHAINS:
+        raise CheckpointError(
+            f"{path} does not hold a chain: its network is {network.get('class')!r}, expected "
+            f"one of {', '.join(CHAINS)}"
+        )
+    chain = CHAINS[network["class"]](**network["settings"])
+    provenance = checkpoints.restore(path, chain)
+    return chain.eval().requires_grad_(False), provenance

@@ -5,6 +5,7 @@ fitted, judged and sampled is in `fitting`, `likelihood` and `sampling`, the sam
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,18 +19,21 @@ class Chain(nn.Module):
     """What all chains share: pixels in, logits out, and the order in which they are drawn.
 
     channels: 1, or 3 for R, G, B, which are drawn in turn within a pixel. levels: the number of
-    values of a channel, 2 for binary images. classes: number of labels that condition the chain.
+    values of a channel, 2 for binary images. sizes: the subclass's other arguments, of which
+    `classes` is the number of labels that condition the chain.
     """
 
     any_order = False
 
-    def __init__(self, channels: int, levels: int, classes: int | None = None):
+    def __init__(self, channels: int, levels: int, **sizes: Any):
         super().__init__()
         if channels < 1 or levels < 2:
             raise ValueError(
                 f"channels={channels}, levels={levels}: expected 1 or more and 2 or more"
             )
-        self.channels, self.levels, self.classes = channels, levels, classes
+        self.channels, self.levels, self.classes = channels, levels, sizes.get("classes")
+        # All that the class must be called with to build the same network again.
+        self.settings = {"channels": channels, "levels": levels, **sizes}
 
     def forward(
         self, images: Tensor, order: Tensor | None = None, labels: Tensor | None = None
@@ -160,7 +164,9 @@ class PixelCNN(Chain):
         kernel: int = 3,
         first_kernel: int = 7,
     ):
-        super().__init__(channels, levels)
+        super().__init__(
+            channels, levels, width=width, depth=depth, kernel=kernel, first_kernel=first_kernel
+        )
         type_a = masks.raster_mask(first_kernel, include_centre=channels > 1)
         type_b = masks.raster_mask(kernel, include_centre=True)
         self.first = MaskedConvolution(
@@ -182,18 +188,12 @@ class PixelCNN(Chain):
         return self.head(x)
 
 
-def gate(x: Tensor) -> Tensor:
-    """tanh of one half of the channels, times the sigmoid of the other."""
-    signal, opening = x.chunk(2, dim=-1)
-    return torch.tanh(signal) * torch.sigmoid(opening)
-
-
 class LMConv(Chain):
-    """Locally masked convolutions, in any order (Jain et al., 2020).
+    """PixelCNN with masks that follow any generation order (Jain et al., 2020).
 
-    depth: residual blocks, each a locally masked convolution with a gate; their dilations repeat
-    `dilations`. The network is told where a pixel is and which of its neighbours it may see.
-    width: channels of the features, a multiple of `channels`.
+    Every masked convolution is a locally masked one; the dilations of those after the first
+    repeat `dilations`. The network is told where a pixel is and which of its neighbours it may
+    see. width: channels of the features, a multiple of `channels`.
     """
 
     any_order = True
@@ -203,36 +203,48 @@ class LMConv(Chain):
         channels: int = 1,
         levels: int = 2,
         width: int = 64,
-        depth: int = 8,
+        depth: int = 10,
         kernel: int = 3,
-        first_kernel: int = 5,
+        first_kernel: int = 7,
         dilations: Sequence[int] = (1,),
     ):
-        super().__init__(channels, levels)
+        super().__init__(
+            channels,
+            levels,
+            width=width,
+            depth=depth,
+            kernel=kernel,
+            first_kernel=first_kernel,
+            dilations=list(dilations),
+        )
         self.first = MaskedConvolution(channels, width, first_kernel, "A", colours=channels)
         self.place = Place(width, kernel)
         self.convolutions = nn.ModuleList(
             MaskedConvolution(
                 width,
-                2 * width,
+                width,
                 kernel,
                 "B",
                 dilation=dilations[index % len(dilations)],
                 colours=channels,
-                splits=2,
             )
-            for index in range(depth)
+            for index in range(depth - 1)
         )
-        self.mixers = nn.ModuleList(WithinPixel(width, width, channels) for _ in range(depth))
         self.head = Head(width, channels, levels)
 
     def logits(self, canvas: Whole | Columns, labels: Tensor | None = None) -> Tensor:
         """See `Chain`."""
         self.embedded(labels, None)
         x = self.first.look(canvas) + self.place(canvas)
-        for convolution, mixer in zip(self.convolutions, self.mixers, strict=True):
-            x = x + mixer(gate(convolution(relu(x), canvas)))
+        for convolution in self.convolutions:
+            x = x + convolution(relu(x), canvas)
         return self.head(x)
+
+
+def gate(x: Tensor) -> Tensor:
+    """tanh of one half of the channels, times the sigmoid of the other."""
+    signal, opening = x.chunk(2, dim=-1)
+    return torch.tanh(signal) * torch.sigmoid(opening)
 
 
 class GatedLayer(nn.Module):
@@ -278,7 +290,15 @@ class GatedPixelCNN(Chain):
         first_kernel: int = 7,
         classes: int | None = None,
     ):
-        super().__init__(channels, levels, classes)
+        super().__init__(
+            channels,
+            levels,
+            width=width,
+            depth=depth,
+            kernel=kernel,
+            first_kernel=first_kernel,
+            classes=classes,
+        )
         rows = torch.arange(first_kernel)[:, None].expand(first_kernel, first_kernel)
         middle = first_kernel // 2
         left = masks.raster_mask(first_kernel, include_centre=channels > 1) & (rows == middle)
