@@ -14,7 +14,6 @@ from torch.nn.functional import conv2d, unfold
 
 from ganlib import runtime
 from ganlib.chains import (
-    Chain,
     GatedPixelCNN,
     LMConv,
     MaximumLikelihood,
@@ -331,9 +330,11 @@ def test_a_convolution_that_makes_no_sense_is_refused():
 def influence(chain, order, height, width, batch=4):
     """(pixels, channels, pixels, channels): the steepest slope of logits with respect to input.
 
-    Of all levels and of a batch of random pictures, so that no relu hides a connection.
+    Of all levels and of a batch of random pictures. The head is made smooth, for a relu that is
+    flat at a pixel would hide what is connected there.
     """
     chain = chain.double()
+    chain.head[0], chain.head[2] = torch.nn.Softplus(), torch.nn.Softplus()
     shape = batch, height * width, chain.channels
     pictures = torch.rand(shape, dtype=torch.float64, generator=generator(5)) * 2 - 1
     labels = labels_for(chain, batch)
@@ -409,7 +410,7 @@ def test_plain_pixelcnn_has_a_blind_spot_to_the_right_above(depth):
     sees = influence(chain, orders.raster(height, width), height, width)[:, 0, :, 0] > 0
     up, right = offsets(height, width)
     # Each layer goes a row up and a column to either side, or a column to the left.
-    cone = ((up == 0) & (right < 0)) | ((1 <= up) & (up <= depth) & (right <= up))
+    cone = ((up == 0) & (right < 0)) | ((up >= 1) & (up <= depth) & (right <= up))
     assert torch.equal(sees, cone & (right >= -depth))
     earlier = (up > 0) | ((up == 0) & (right < 0))
     assert (earlier & ~sees).any()
@@ -467,8 +468,6 @@ def test_images_and_chains_that_do_not_fit_are_refused():
             kind(levels=1)
         with pytest.raises(ValueError, match="cannot be split into 3 colours"):
             kind(channels=3, width=64)
-    with pytest.raises(NotImplementedError):
-        Chain(1, 2)(torch.zeros(1, 1, 2, 2, dtype=torch.long))
 
 
 @pytest.mark.parametrize("name", ["plain", "gated"])
@@ -575,8 +574,8 @@ def test_the_rest_given_what_was_observed_obeys_bayes_rule(name, order_name, reg
     options = {"labels": labels, "batch_size": 512}
     whole = log_likelihood(chain, images, order, **options)
     rest = log_likelihood(chain, images, order, given=observed, **options)
-    for pattern in images[:, 0, observed].unique(dim=0):
-        same = (images[:, 0, observed] == pattern).all(dim=1)
+    for pattern in {tuple(pixels) for pixels in images[:, 0, observed].tolist()}:
+        same = (images[:, 0, observed] == torch.tensor(pattern)).all(dim=1)
         assert same.sum() == 2 ** int((~observed).sum())
         assert total(rest[same]) == pytest.approx(1, abs=1e-9)
         # p(rest | observed) = p(x) / Σ p(x'), over all x' with the same observed pixels.
@@ -730,15 +729,22 @@ def test_each_order_is_as_likely_as_any_other():
 )
 def test_a_chain_can_be_fitted_after_it_was_measured(name, order_name):
     # Both keep the same plans; what inference mode made must not stop autograd.
-    masks._plan_of_order.cache_clear()
-    masks.plan_everywhere.cache_clear()
     chain = make(name)
     images, order = random_images(chain, 4, 3, 3), named_order(order_name, 3, 3)
-    measured = log_likelihood(chain, images, order)
-    loss = MaximumLikelihood(chain, [order]).loss(images)
-    loss.backward()
-    assert loss.item() == pytest.approx(-measured.mean().item(), rel=1e-5)
-    assert all(weight.grad.abs().sum() > 0 for weight in chain.parameters())
+    game, gradients = MaximumLikelihood(chain, [order]), []
+    for measure in (True, False):
+        masks._plan_of_order.cache_clear()
+        masks.plan_everywhere.cache_clear()
+        if measure:
+            log_likelihood(chain, images, order)
+        weights = dict(chain.named_parameters())
+        loss = game.loss(images)
+        gradients.append(torch.autograd.grad(loss, weights.values(), allow_unused=True))
+    for weight, first, second in zip(weights, *gradients, strict=True):
+        # The last layer has nobody above it to go on to.
+        unused = name == "gated" and weight.startswith("layers.2.upward")
+        assert (first is None) == (second is None) == unused
+        assert unused or (torch.equal(first, second) and first.abs().sum() > 0)
 
 
 def patterns():
@@ -782,9 +788,8 @@ def test_fitting_comes_close_to_the_entropy_of_the_data(name, order_names, seed)
     untrained = cost()
     losses = play(recipe, runtime.start("smoke", "cpu", seed)).losses["chain"]
     assert losses.shape == (60,)
-    # No model pays less than the entropy (Gibbs), and a fitted one at most a tenth of what
-    # ignorance costs on top of it: 9 log 2 nats for nine fair bits.
-    ignorance = 9 * math.log(2)
-    assert untrained > ignorance
-    assert entropy - 1e-5 <= cost() <= entropy + (ignorance - entropy) / 10
-    assert losses[0] > ignorance > losses[-1]
+    # No model pays less than the entropy (Gibbs). Ignorance pays 9 log 2 nats for nine fair bits:
+    # an untrained chain most of the gap between the two, a fitted one at most a tenth.
+    gap = 9 * math.log(2) - entropy
+    assert untrained > losses[-1] + gap / 2
+    assert entropy - 1e-5 <= cost() <= entropy + gap / 10
