@@ -63,10 +63,10 @@ def minimax_mnist(run: Run) -> Recipe:
 def pixelcnn_binary(run: Run) -> Recipe:
     """A PixelCNN on binarized MNIST."""
     chain = PixelCNN(
-        width=run.pick(smoke=8, book=64, paper=_paper(run, gpu=128, cpu=96)),
+        width=run.pick(smoke=8, book=64, paper=_paper(run, gpu=128, cpu=64)),
         depth=run.pick(smoke=3, book=10, paper=_paper(run, gpu=16, cpu=10)),
     )
-    rounds = run.pick(smoke=20, book=700, paper=_paper(run, gpu=60_000, cpu=12_000))
+    rounds = run.pick(smoke=20, book=700, paper=_paper(run, gpu=60_000, cpu=9_000))
     return _likelihood("pixelcnn-binary", run, chain, binarized_mnist(), rounds)
 
 
@@ -74,7 +74,7 @@ def pixelcnn_256(run: Run) -> Recipe:
     """A gated PixelCNN on MNIST at all of its 256 levels."""
     chain = GatedPixelCNN(
         levels=256,
-        width=run.pick(smoke=8, book=24, paper=_paper(run, gpu=80, cpu=48)),
+        width=run.pick(smoke=8, book=24, paper=_paper(run, gpu=80, cpu=32)),
         depth=run.pick(smoke=2, book=5, paper=_paper(run, gpu=8, cpu=6)),
     )
     rounds = run.pick(smoke=20, book=300, paper=_paper(run, gpu=60_000, cpu=5_000))
@@ -97,10 +97,10 @@ def pixelcnn_emoji(run: Run) -> Recipe:
 def lmconv_binary(run: Run) -> Recipe:
     """Locally masked convolutions on binarized MNIST, over the eight S-curve orders."""
     chain = LMConv(
-        width=run.pick(smoke=8, book=64, paper=_paper(run, gpu=128, cpu=96)),
+        width=run.pick(smoke=8, book=64, paper=_paper(run, gpu=128, cpu=64)),
         depth=run.pick(smoke=2, book=10, paper=_paper(run, gpu=16, cpu=10)),
     )
-    rounds = run.pick(smoke=20, book=600, paper=_paper(run, gpu=120_000, cpu=16_000))
+    rounds = run.pick(smoke=20, book=600, paper=_paper(run, gpu=120_000, cpu=15_000))
     curves = orders.reflections(orders.s_curve, 28, 28)
     return _likelihood("lmconv-binary", run, chain, binarized_mnist(), rounds, curves)
 

@@ -95,6 +95,7 @@ def start(preset: str = "book", device: str = "auto", seed: int = 0) -> Run:
         torch.backends.cudnn.benchmark = True
     else:
         place = torch.device("cpu")
+        _keep_freed_memory()
     if world > 1 and not torch.distributed.is_initialized():
         torch.distributed.init_process_group("nccl" if place.type == "cuda" else "gloo")
     seed = int(seed)
@@ -140,6 +141,24 @@ def _fast_precision(device: "torch.device") -> "torch.dtype":
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     native = capabilities.get("amx_bf16") or capabilities.get("avx512_bf16")
     return torch.bfloat16 if native else torch.float32
+
+
+def _keep_freed_memory() -> None:
+    """Ask glibc to keep freed memory for the next tensor rather than return it to the system.
+
+    A training step allocates and frees the same large tensors over and over, and the system hands
+    out every page afresh and zeroed: up to a fifth of a chain's training time on a CPU.
+    """
+    import ctypes
+    import sys
+
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD
+        mallopt(trim_threshold, 2**31 - 1)
+        mallopt(mmap_threshold, 2**30)
 
 
 def _torch_build() -> str:
