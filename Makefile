@@ -25,10 +25,10 @@ $(BIN)/papermill --no-progress-bar --cwd chapters -k python3 -p preset $(PRESET)
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help book test units strict smoke verify run claims notebooks bench lab clean
+.PHONY: help book test units strict smoke verify run claims notebooks likelihoods bench lab clean
 
 help: ## explain these verbs
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{ printf "make %-10s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{ printf "make %-12s %s\n", $$1, $$2 }'
 	@echo
 	@echo "CHAPTER=\"$(CHAPTERS)\"  PRESET=smoke|book|paper  SEEDS=\"$(SEEDS)\"  narrow run, claims and notebooks"
 
@@ -75,6 +75,9 @@ notebooks: $(READY) ## run chapters in place at the book preset: how outputs are
 	  $(EXECUTE) chapters/$$chapter.ipynb && $(BIN)/python -m ganlib.claims chapters/$$chapter.ipynb || exit 1; \
 	done
 	$(EXECUTE) $(PAGES:%=chapters/%.ipynb)
+
+likelihoods: $(READY) ## compute the table of likelihoods from the shipped chains, into data/results
+	$(BIN)/python -m ganlib.chains.table
 
 bench: $(READY) ## measure ganlib against the textbook way
 	$(BIN)/python -m benchmarks

@@ -50,19 +50,25 @@ def use_style() -> None:
 def show_images(
     images: Tensor, columns: int, axes: Axes | None = None, gap: int = 1, title: str = ""
 ) -> Axes:
-    """Draw images as one table, row by row, dark ink on light paper.
+    """Draw images as one table, row by row, dark ink on light paper or in colour.
 
-    images: (count, 1, height, width) in [-1, 1]; count is a multiple of `columns`, or the last
-    row stays short. gap: pixels between images.
+    images: (count, 1 or 3, height, width) in [-1, 1]; count is a multiple of `columns`, or the
+    last row stays short. gap: pixels between images, which stay transparent.
     """
-    pixels = images.detach().float().cpu().clamp(-1, 1)[:, 0].numpy()
-    count, height, width = pixels.shape
+    pixels = images.detach().float().cpu().clamp(-1, 1).permute(0, 2, 3, 1).numpy()
+    count, height, width, channels = pixels.shape
     rows = -(-count // columns)
-    table = numpy.full((rows * (height + gap) + gap, columns * (width + gap) + gap), numpy.nan)
+    shape = rows * (height + gap) + gap, columns * (width + gap) + gap
+    table = numpy.full((*shape, channels), numpy.nan)
     for index, image in enumerate(pixels):
         row, column = divmod(index, columns)
         top, left = gap + row * (height + gap), gap + column * (width + gap)
         table[top : top + height, left : left + width] = image
+    if channels == 1:
+        table = table[..., 0]
+    else:
+        opaque = ~numpy.isnan(table[..., :1])
+        table = numpy.concatenate([numpy.nan_to_num((table + 1) / 2), opaque], axis=2)
     if axes is None:
         inches = 7.0 / table.shape[1] if columns > 8 else 0.42 / width
         axes = plt.figure(figsize=(table.shape[1] * inches, table.shape[0] * inches)).gca()

@@ -77,7 +77,7 @@ def pixelcnn_256(run: Run) -> Recipe:
         width=run.pick(smoke=8, book=24, paper=_paper(run, gpu=80, cpu=32)),
         depth=run.pick(smoke=2, book=5, paper=_paper(run, gpu=8, cpu=6)),
     )
-    rounds = run.pick(smoke=20, book=300, paper=_paper(run, gpu=60_000, cpu=5_000))
+    rounds = run.pick(smoke=20, book=300, paper=_paper(run, gpu=60_000, cpu=6_000))
     return _likelihood("pixelcnn-256", run, chain, mnist("train")[0], rounds)
 
 

@@ -1,6 +1,8 @@
 """Autoregressive models of images: orders, masks, networks, likelihoods, and fast sampling."""
 
+from ganlib.chains import masks, orders
 from ganlib.chains.fitting import MaximumLikelihood
+from ganlib.chains.influence import blind_spot, influence
 from ganlib.chains.likelihood import (
     bits_per_dimension,
     ensemble_log_likelihood,
@@ -18,9 +20,13 @@ __all__ = [
     "MaximumLikelihood",
     "PixelCNN",
     "bits_per_dimension",
+    "blind_spot",
     "ensemble_log_likelihood",
+    "influence",
     "log_likelihood",
+    "masks",
     "members_log_likelihood",
+    "orders",
     "pixel_log_likelihoods",
     "sample",
 ]

@@ -24,6 +24,8 @@ class MaximumLikelihood(Game):
 
     def __init__(self, chain: Chain, orders: Sequence[Tensor] | None = None):
         super().__init__()
+        if orders is not None and not len(orders):
+            raise ValueError("no orders to draw from: expected one or more, or None")
         self.chain, self.orders = chain, orders
         self.turns = (Turn("chain", self.loss),)
 

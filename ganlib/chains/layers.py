@@ -57,6 +57,8 @@ class MaskedConvolution(nn.Module):
             raise ValueError(
                 f"a mask of shape {tuple(mask.shape)}: expected ({kernel}, {kernel}), the kernel"
             )
+        if mask is not None and kind == "A" and colours == 1 and mask[kernel // 2, kernel // 2]:
+            raise ValueError("a type A mask leaves out its centre, and this one includes it")
         self.sees_centre = kind == "B" or colours > 1
         connections = None
         if colours > 1:
@@ -295,6 +297,8 @@ class _Gathered(torch.autograd.Function):
         for_matrices = torch.zeros_like(matrices, memory_format=torch.contiguous_format)
         padded = _with_outside(x)
         for group in context.plan.forward:
+            if not len(group.taps):
+                continue
             group = group.to(x.device)
             seen = _gather(padded, group).flatten(0, 1)
             at_pixels = slope.index_select(1, group.pixels).flatten(0, 1)

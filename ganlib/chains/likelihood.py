@@ -32,6 +32,11 @@ def pixel_log_likelihoods(
     for images or an order that do not fit the chain.
     """
     home = next(chain.parameters()).device
+    chain.check_images(images)
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size}: expected 1 or more")
+    if labels is not None and labels.shape != (len(images),):
+        raise ValueError(f"labels of shape {tuple(labels.shape)}: expected ({len(images)},)")
     if len(images) and not 0 <= int(images.min()) <= int(images.max()) < chain.levels:
         raise ValueError(
             f"pixels go from {int(images.min())} to {int(images.max())}: expected whole numbers "

@@ -40,7 +40,8 @@ class Chain(nn.Module):
     ) -> Tensor:
         """The logits of every channel of every pixel given all that is drawn before it.
 
-        images: (batch, channels, height, width), whole numbers from 0 to levels - 1. order: the
+        images: (batch, channels, height, width), whole numbers from 0 to levels - 1 (which is not
+        checked here: it would make a GPU wait). order: the
         generation order, default raster; only LMConv takes another. labels: (batch,), for a
         class-conditional chain. Returns float32 (batch, levels, channels, height, width), whose
         softmax over the levels is p(x_i | x_before). Raises ValueError for what does not fit.
@@ -50,15 +51,19 @@ class Chain(nn.Module):
 
     def canvas(self, images: Tensor, order: Tensor | None = None, remember: bool = False) -> Whole:
         """The images as a canvas for this chain, after checking them and the order."""
+        self.check_images(images)
+        height, width = images.shape[2:]
+        return Whole(
+            self.encode(images), self.checked(order, height, width), height, width, remember
+        )
+
+    def check_images(self, images: Tensor) -> None:
+        """ValueError unless images are whole numbers of this chain's shape."""
         if images.ndim != 4 or images.shape[1] != self.channels or images.is_floating_point():
             raise ValueError(
                 f"images are {images.dtype} of shape {tuple(images.shape)}: expected whole "
                 f"numbers of shape (batch, {self.channels}, height, width)"
             )
-        height, width = images.shape[2:]
-        return Whole(
-            self.encode(images), self.checked(order, height, width), height, width, remember
-        )
 
     def checked(self, order: Tensor | None, height: int, width: int) -> Tensor:
         """The order, default raster, or ValueError where this chain cannot follow it."""
@@ -90,15 +95,24 @@ class Chain(nn.Module):
         """The head's features at the canvas's pixels: (batch, pixels, channels·levels)."""
         raise NotImplementedError
 
-    def embedded(self, labels: Tensor | None, table: nn.Embedding | None) -> Tensor | float:
-        """The labels' rows of a table, or 0 for a chain without classes; ValueError if amiss."""
+    def embedded(
+        self, labels: Tensor | None, count: int, table: nn.Embedding | None = None
+    ) -> Tensor | float:
+        """The labels' rows of a table, or 0 for a chain without classes; ValueError if amiss.
+
+        count: how many images there are, each of which needs a label.
+        """
         if (labels is None) != (self.classes is None):
             raise ValueError(
                 "this chain is class-conditional: labels are needed"
                 if labels is None
                 else f"{type(self).__name__} without classes takes no labels"
             )
-        return 0.0 if table is None else table(labels)[:, None]
+        if labels is None:
+            return 0.0
+        if labels.shape != (count,):
+            raise ValueError(f"labels of shape {tuple(labels.shape)}: expected ({count},)")
+        return table(labels)[:, None]
 
 
 class Place(nn.Module):
@@ -181,7 +195,7 @@ class PixelCNN(Chain):
 
     def logits(self, canvas: Whole | Columns, labels: Tensor | None = None) -> Tensor:
         """See `Chain`."""
-        self.embedded(labels, None)
+        self.embedded(labels, len(canvas.picture))
         x = self.first.look(canvas) + self.place(canvas)
         for convolution in self.convolutions:
             x = x + convolution(relu(x), canvas)
@@ -208,6 +222,8 @@ class LMConv(Chain):
         first_kernel: int = 7,
         dilations: Sequence[int] = (1,),
     ):
+        if not dilations or min(dilations) < 1:
+            raise ValueError(f"dilations={tuple(dilations)}: expected numbers of 1 or more")
         super().__init__(
             channels,
             levels,
@@ -234,7 +250,7 @@ class LMConv(Chain):
 
     def logits(self, canvas: Whole | Columns, labels: Tensor | None = None) -> Tensor:
         """See `Chain`."""
-        self.embedded(labels, None)
+        self.embedded(labels, len(canvas.picture))
         x = self.first.look(canvas) + self.place(canvas)
         for convolution in self.convolutions:
             x = x + convolution(relu(x), canvas)
@@ -250,10 +266,13 @@ def gate(x: Tensor) -> Tensor:
 class GatedLayer(nn.Module):
     """One layer of both stacks (van den Oord et al., 2016b, figure 2).
 
-    Unlike there, the vertical stack has a residual connection too.
+    Unlike there, the vertical stack has a residual connection too. last: no layer follows, so the
+    vertical stack ends here.
     """
 
-    def __init__(self, width: int, kernel: int, channels: int, classes: int | None):
+    def __init__(
+        self, width: int, kernel: int, channels: int, classes: int | None, last: bool = False
+    ):
         super().__init__()
         rows = torch.arange(kernel)[:, None].expand(kernel, kernel)
         middle, centre = kernel // 2, masks.raster_mask(kernel, include_centre=True)
@@ -266,7 +285,7 @@ class GatedLayer(nn.Module):
             colours=channels,
             splits=2,
         )
-        self.upward = nn.Linear(width, width)
+        self.upward = None if last else nn.Linear(width, width)
         self.link = nn.Linear(2 * width, 2 * width)
         self.onward = WithinPixel(width, width, channels)
         self.labels = None if classes is None else nn.Embedding(classes, 2 * width)
@@ -308,13 +327,15 @@ class GatedPixelCNN(Chain):
         )
         self.place_above, self.place = Place(width), Place(width)
         self.layers = nn.ModuleList(
-            GatedLayer(width, kernel, channels, classes) for _ in range(depth)
+            GatedLayer(width, kernel, channels, classes, last=index == depth - 1)
+            for index in range(depth)
         )
         self.head = Head(width, channels, levels)
 
     def logits(self, canvas: Whole | Columns, labels: Tensor | None = None) -> Tensor:
         """See `Chain`."""
-        named = [self.embedded(labels, layer.labels) for layer in self.layers]
+        count = len(canvas.picture)
+        named = [self.embedded(labels, count, layer.labels) for layer in self.layers]
         links = self._links_at(canvas, named)
         x = self.left.look(canvas) + self.place(canvas)
         for layer, link, name in zip(self.layers, links, named, strict=True):
@@ -328,7 +349,8 @@ class GatedPixelCNN(Chain):
         for layer, name in zip(self.layers, named, strict=True):
             gates = layer.vertical(x, canvas)
             links.append(layer.link(gates))
-            x = x + layer.upward(gate(gates + name))
+            if layer.upward is not None:
+                x = x + layer.upward(gate(gates + name))
         return links
 
     def _links_at(self, canvas: Whole | Columns, named: Sequence[Tensor | float]) -> list[Tensor]:

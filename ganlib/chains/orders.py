@@ -32,8 +32,8 @@ def hilbert(height: int, width: int) -> Tensor:
     """The Hilbert curve and its generalization to any rectangle: (height·width, 2).
 
     On a square whose side is a power of two this is Hilbert's curve (1891). Elsewhere the
-    rectangle is halved in the same manner, as Červený does. Every step goes to an adjacent pixel,
-    but for one diagonal step where the recursion cannot avoid it: see `has_jumps`.
+    rectangle is halved in the same manner, as Červený does, along whichever side lets every step
+    go to an adjacent pixel.
     """
     _check_sides(height, width)
     along, across = _hilbert(height, width), _hilbert(width, height).flip(1)
@@ -77,14 +77,14 @@ def region_last(order: Tensor, region: Tensor) -> Tensor:
     pixels keep the sequence that `order` has. Every pixel of the region is then drawn with all of
     the others known: a maximum-context order (Jain et al., 2020, section 3.3).
     """
-    order = check(order, *region.shape)
+    order = check(order, *_check_region(region).shape)
     late = region[order[:, 0], order[:, 1]]
     return torch.cat([order[~late], order[late]])
 
 
 def visits_last(order: Tensor, region: Tensor) -> bool:
     """Whether `order` visits the pixels of `region`, (height, width), after all others."""
-    order = check(order, *region.shape)
+    order = check(order, *_check_region(region).shape)
     return bool(region[order[:, 0], order[:, 1]][len(order) - int(region.sum()) :].all())
 
 
@@ -129,6 +129,15 @@ def steps(order: Tensor, height: int, width: int) -> Tensor:
     times = torch.empty(height * width, dtype=torch.long)
     times[positions(order, width)] = torch.arange(height * width)
     return times.reshape(height, width)
+
+
+def _check_region(region: Tensor) -> Tensor:
+    if region.dtype != torch.bool or region.ndim != 2:
+        raise ValueError(
+            f"region is {region.dtype} of shape {tuple(region.shape)}: expected bool of shape "
+            "(height, width)"
+        )
+    return region
 
 
 def _check_sides(height: int, width: int) -> None:

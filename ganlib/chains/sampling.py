@@ -94,7 +94,7 @@ def _cached(
     """Logits at a pixel, (count, channels, levels), from what is remembered of earlier ones.
 
     The first `seen_first` pixels are computed at once, the others as they are asked for. Before
-    every answer the canvas takes up what was drawn at the last pixel and at this one.
+    every answer the canvas takes up what was drawn since the last one.
     """
     whole = model.canvas(images, order, remember=seen_first > 0)
     if seen_first:
@@ -105,8 +105,6 @@ def _cached(
     def logits_at(pixel: int) -> Tensor:
         nonlocal last
         canvas.paint(last, model.encode(images.flatten(2)[:, :, last : last + 1]))
-        if model.channels > 1:
-            canvas.paint(pixel, model.encode(images.flatten(2)[:, :, pixel : pixel + 1]))
         last = pixel
         canvas.at((pixel,))
         return model.logits(canvas, labels)[:, 0].unflatten(1, (model.channels, model.levels))

@@ -1,0 +1,69 @@
+"""Which pixels a chain's logits depend on, computed from gradients.
+
+An influence of exactly 0 is a pixel that the network does not see. Where that is right, a later
+pixel, and where it is a loss, a blind spot, the chapter on PixelCNN says.
+"""
+
+import torch
+from torch import Tensor
+
+from ganlib.chains.layers import Whole
+from ganlib.chains.models import Chain
+
+
+def influence(
+    chain: Chain,
+    height: int,
+    width: int,
+    order: Tensor | None = None,
+    *,
+    pictures: int = 1,
+    labels: Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """How strongly every logit depends on every pixel, rows and columns in generation order.
+
+    The entry (i, j) is the sum over random pictures of |∂ r·logits_i / ∂ x_j|, where i and j
+    count channels of pixels in the order in which they are drawn, logits_i are those of all
+    levels and r is a random direction. It is 0 where no picture lets x_j change logits_i, and
+    positive, with probability one, where one does.
+    pictures: how many; a ReLU that is off hides an influence, so take several. labels: (1,), for
+    a class-conditional chain. Returns (n, n), n = height·width·channels. Raises ValueError for
+    an order that does not fit.
+    """
+    order = chain.checked(order, height, width)
+    weight = next(chain.parameters())
+    channels, count = chain.channels, height * width * chain.channels
+    drawn_at = (order[:, 0] * width + order[:, 1])[:, None] * channels + torch.arange(channels)
+    drawn_at = drawn_at.flatten().to(weight.device)
+    total = weight.new_zeros(count, count)
+    for _ in range(pictures):
+        one = torch.randn(1, height * width, channels, generator=generator).to(weight)
+        direction = torch.randn(count, chain.levels, generator=generator).to(weight)
+        # One copy of the picture for each output, so that one backward pass serves them all.
+        picture = one.repeat(count, 1, 1).requires_grad_()
+        names = None if labels is None else labels.repeat(count)
+        features = chain.logits(Whole(picture, order, height, width), names)
+        outputs = features.unflatten(2, (channels, chain.levels)).flatten(1, 2)
+        chosen = outputs[torch.arange(count), torch.arange(count)]
+        (slope,) = torch.autograd.grad((chosen * direction).sum(), picture)
+        total += slope.flatten(1).abs()
+    return total[drawn_at][:, drawn_at].detach()
+
+
+def blind_spot(
+    influences: Tensor, order: Tensor, height: int, width: int, channels: int = 1
+) -> Tensor:
+    """For every pixel, the earlier pixels that its logits do not depend on.
+
+    influences: what `influence` returned for this order. Returns (height, width, height, width),
+    bool: True at [row, column, i, j] where (i, j) is drawn before (row, column) and no channel
+    of the one changes the logits of the other.
+    """
+    count = height * width
+    seen = influences.reshape(count, channels, count, channels).amax(dim=(1, 3)).cpu() > 0
+    earlier = torch.ones(count, count, dtype=torch.bool).tril(-1)
+    unseen = torch.zeros(count, count, dtype=torch.bool)
+    pixels = order[:, 0] * width + order[:, 1]
+    unseen[pixels[:, None], pixels] = earlier & ~seen
+    return unseen.reshape(height, width, height, width)

@@ -1,0 +1,147 @@
+"""Influence against finite differences, blind spots against a walk through the masks; the table."""
+
+import math
+
+import pytest
+import torch
+
+from ganlib.chains import (
+    GatedPixelCNN,
+    LMConv,
+    PixelCNN,
+    blind_spot,
+    influence,
+    log_likelihood,
+    orders,
+    pixel_log_likelihoods,
+    table,
+)
+from ganlib.chains.layers import Whole
+
+
+def shuffled(height, width):
+    permutation = torch.randperm(height * width, generator=torch.Generator().manual_seed(3))
+    return orders.raster(height, width)[permutation]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kind", [PixelCNN, GatedPixelCNN, LMConv])
+def test_influence_is_where_finite_differences_are(kind, channels):
+    torch.manual_seed(0)
+    height, width = 3, 4
+    chain = kind(channels, 3, width=8 * channels, depth=2, first_kernel=3).double()
+    order = shuffled(height, width) if kind is LMConv else orders.raster(height, width)
+    found = influence(chain, height, width, order, pictures=2) > 0
+    # Step by step in generation order: change one input, see which logits change at all.
+    steps = [
+        (int(row) * width + int(column), channel)
+        for row, column in order
+        for channel in range(channels)
+    ]
+    changed = torch.zeros_like(found)
+    for _ in range(8):
+        picture = torch.randn(1, height * width, channels, dtype=torch.float64)
+        before = chain.logits(Whole(picture, order, height, width)).unflatten(2, (channels, 3))
+        for j, (pixel, channel) in enumerate(steps):
+            nudged = picture.clone()
+            nudged[0, pixel, channel] += 0.5
+            after = chain.logits(Whole(nudged, order, height, width)).unflatten(2, (channels, 3))
+            moved = (after != before).any(dim=3)[0]
+            for i, (other, its_channel) in enumerate(steps):
+                changed[i, j] |= moved[other, its_channel]
+    # A difference of 0.5 crosses more kinks than a gradient sees, so it may show more.
+    assert not (found & ~changed).any()
+    assert not changed.triu().any()
+    assert (found == changed).double().mean() > 0.97
+
+
+def reachable(kernel, layers, height, width):
+    """Which pixels a stack of raster masks sees, by walking from pixel to pixel."""
+    radius = kernel // 2
+    steps = [
+        (row, column)
+        for row in range(-radius, 1)
+        for column in range(-radius, radius + 1)
+        if (row, column) < (0, 0)
+    ]
+    sees = torch.zeros(height, width, height, width, dtype=torch.bool)
+    for row in range(height):
+        for column in range(width):
+            border, seen = {(row, column)}, set()
+            for _ in range(layers):
+                border = {(r + a, c + b) for r, c in border for a, b in steps}
+                border = {(r, c) for r, c in border if 0 <= r < height and 0 <= c < width}
+                seen |= border
+            for r, c in seen:
+                sees[row, column, r, c] = True
+    return sees
+
+
+@pytest.mark.parametrize("kernel, depth", [(3, 2), (3, 6), (5, 3)])
+def test_the_blind_spot_is_what_no_walk_through_the_masks_reaches(kernel, depth):
+    torch.manual_seed(1)
+    height, width = 5, 6
+    chain = PixelCNN(width=12, depth=depth, kernel=kernel, first_kernel=kernel).double()
+    raster = orders.raster(height, width)
+    found = blind_spot(influence(chain, height, width, pictures=6), raster, height, width)
+    earlier = torch.arange(30)[:, None] > torch.arange(30)
+    expected = earlier.reshape(found.shape) & ~reachable(kernel, depth, height, width)
+    assert expected.any()
+    torch.testing.assert_close(found, expected)
+
+
+def test_the_blind_spot_follows_the_order():
+    # Nothing influences anything: every earlier pixel is unseen, in the order's own sense.
+    order = shuffled(2, 3)
+    unseen = blind_spot(torch.zeros(6, 6), order, 2, 3)
+    for step, (row, column) in enumerate(order.tolist()):
+        assert int(unseen[row, column].sum()) == step
+
+
+def test_the_table_is_what_log_likelihoods_give():
+    torch.manual_seed(2)
+    height = width = 4
+    chain = LMConv(width=8, depth=2, first_kernel=3).double()
+    images = torch.randint(2, (5, 1, height, width))
+    curves = orders.reflections(orders.s_curve, height, width)
+    maps = torch.cat([pixel_log_likelihoods(chain, images, c) for c in curves], dim=1)
+    rows = table.lmconv_rows(maps.transpose(0, 1), curves)
+    torch.testing.assert_close(rows["whole, 1 order"], log_likelihood(chain, images, curves[0]))
+    naive = sum(log_likelihood(chain, images, c).exp() for c in curves) / 8
+    torch.testing.assert_close(rows["whole, 8 orders"], naive.log())
+    assert len(rows) == 2 + 3 * 3
+    for name, missing in table.halves(height, width).items():
+        assert int(missing.sum()) == height * width // 2
+        given = [
+            log_likelihood(chain, images, c, given=~missing)
+            for c in curves
+            if orders.visits_last(c, missing)
+        ]
+        assert len(given) == 2
+        torch.testing.assert_close(rows[f"{name}, 1 maximum-context order"], given[0])
+        both = torch.logaddexp(*given) - math.log(2)
+        torch.testing.assert_close(rows[f"{name}, 2 maximum-context orders"], both)
+        # An adversarial order has drawn the missing half before it sees anything: what its
+        # terms sum to is the same whatever the observed half is.
+        other = torch.where(missing, images, 1 - images)
+        again = torch.cat([pixel_log_likelihoods(chain, other, c) for c in curves], dim=1)
+        key = f"{name}, adversarial order"
+        changed = table.lmconv_rows(again.transpose(0, 1), curves)
+        torch.testing.assert_close(changed[key], rows[key])
+
+
+def test_bad_input_is_refused():
+    region = torch.tensor([[1, 0], [0, 0]])
+    for refuse in (orders.region_last, orders.visits_last):
+        with pytest.raises(ValueError, match="expected bool"):
+            refuse(orders.raster(2, 2), region)
+    with pytest.raises(ValueError, match="expected numbers of 1 or more"):
+        LMConv(dilations=())
+    conditional = GatedPixelCNN(width=4, depth=1, classes=3)
+    images = torch.zeros(4, 1, 3, 3, dtype=torch.long)
+    with pytest.raises(ValueError, match=r"labels of shape \(1,\): expected \(4,\)"):
+        conditional(images, labels=torch.tensor([1]))
+    with pytest.raises(ValueError, match=r"labels of shape \(5,\): expected \(4,\)"):
+        log_likelihood(conditional, images, labels=torch.zeros(5, dtype=torch.long), batch_size=2)
+    with pytest.raises(ValueError, match="batch_size=0"):
+        log_likelihood(PixelCNN(width=4, depth=1), images, batch_size=0)
