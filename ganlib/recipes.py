@@ -63,10 +63,10 @@ def minimax_mnist(run: Run) -> Recipe:
 def pixelcnn_binary(run: Run) -> Recipe:
     """A PixelCNN on binarized MNIST."""
     chain = PixelCNN(
-        width=run.pick(smoke=8, book=64, paper=_paper(run, gpu=128, cpu=64)),
+        width=run.pick(smoke=12, book=64, paper=_paper(run, gpu=128, cpu=64)),
         depth=run.pick(smoke=3, book=10, paper=_paper(run, gpu=16, cpu=10)),
     )
-    rounds = run.pick(smoke=20, book=700, paper=_paper(run, gpu=60_000, cpu=9_000))
+    rounds = run.pick(smoke=250, book=500, paper=_paper(run, gpu=60_000, cpu=9_000))
     return _likelihood("pixelcnn-binary", run, chain, binarized_mnist(), rounds)
 
 
@@ -90,17 +90,19 @@ def pixelcnn_emoji(run: Run) -> Recipe:
         depth=run.pick(smoke=1, book=4, paper=8),
     )
     images = emoji("noto", "train") // 16
-    rounds = run.pick(smoke=10, book=200, paper=20_000)
+    rounds = run.pick(smoke=10, book=150, paper=20_000)
     return _likelihood("pixelcnn-emoji", run, chain, images, rounds)
 
 
 def lmconv_binary(run: Run) -> Recipe:
     """Locally masked convolutions on binarized MNIST, over the eight S-curve orders."""
     chain = LMConv(
-        width=run.pick(smoke=8, book=64, paper=_paper(run, gpu=128, cpu=64)),
+        width=run.pick(smoke=12, book=64, paper=_paper(run, gpu=128, cpu=64)),
         depth=run.pick(smoke=2, book=10, paper=_paper(run, gpu=16, cpu=10)),
+        # Wide enough to see across half an image, which completions need.
+        dilations=(1, 2, 4),
     )
-    rounds = run.pick(smoke=20, book=600, paper=_paper(run, gpu=120_000, cpu=15_000))
+    rounds = run.pick(smoke=250, book=450, paper=_paper(run, gpu=120_000, cpu=10_000))
     curves = orders.reflections(orders.s_curve, 28, 28)
     return _likelihood("lmconv-binary", run, chain, binarized_mnist(), rounds, curves)
 

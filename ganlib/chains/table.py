@@ -24,7 +24,7 @@ from ganlib.datasets import binarized_mnist, data_folder, mnist
 from ganlib.recipes import trained_chain
 
 # A chapter measures this many images again and compares.
-FIRST = 500
+FIRST = 200
 BATCH = 200
 
 
