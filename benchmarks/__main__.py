@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks import training
+from benchmarks import chains, training
 from ganlib import runtime
 
 
@@ -16,12 +16,14 @@ def main() -> None:
     options = parser.parse_args()
     run = runtime.start("book", options.device, 0)
     machine = runtime.describe(run)["device"]
-    rows = [{**row, "device": machine} for row in training.rows(run)]
+    rows = [
+        {**row, "device": machine} for rows in (training.rows, chains.rows) for row in rows(run)
+    ]
     print(f"on {machine}")
-    print(f"{'name':<32}{'ours':>10}{'baseline':>12}{'ratio':>9}  unit")
+    print(f"{'name':<34}{'ours':>10}{'baseline':>12}{'ratio':>9}  unit")
     for row in rows:
         print(
-            f"{row['name']:<32}{row['ours']:>10.2f}{row['baseline']:>12.2f}"
+            f"{row['name']:<34}{row['ours']:>10.2f}{row['baseline']:>12.2f}"
             f"{row['ratio']:>8.2f}×  {row['unit']}"
         )
     if options.json:

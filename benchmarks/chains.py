@@ -5,12 +5,13 @@ The naive sampler computes the whole network for every pixel. Both sides of a ro
 weights, precision and device, and are timed in turn.
 """
 
-import resource
+import re
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -101,6 +102,8 @@ def _layer_rows(run: Run) -> list[dict]:
 def _memory_rows(run: Run) -> list[dict]:
     """The most memory that a step takes beyond what was there before it."""
     found = []
+    if run.device.type == "cpu" and not Path("/proc/self/clear_refs").exists():
+        return found
     for name in ("s_curve", "permutation"):
         pair = [_peak_megabytes(name, side, run) for side in ("ours", "baseline")]
         found.append(_row(f"lmconv-layer-{name}-memory", [pair], "MB at the peak"))
@@ -175,10 +178,15 @@ def _seconds(step: Callable[[], None], times: int, run: Run) -> float:
 
 def _print_peak(name: str, side: str) -> None:
     step = _steps(_order(name), torch.float32, torch.device("cpu"))[side]
-    kilobyte = 1024 if sys.platform != "darwin" else 1
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Linux: make the peak of resident memory start from what is resident now.
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _peak_kilobytes()
     step()
-    print(max(1, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * kilobyte / 2**20)
+    print((_peak_kilobytes() - before) / 1024)
+
+
+def _peak_kilobytes() -> int:
+    return int(re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[1])
 
 
 if __name__ == "__main__":
