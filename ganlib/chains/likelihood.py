@@ -88,7 +88,7 @@ def log_likelihood(
 
 
 def ensemble_log_likelihood(members: Tensor) -> Tensor:
-    """log of the mean over orders of p(x; π), per image, in nats (Jain et al., 2020, section 3.1).
+    """log of the mean over orders of p(x; π), per image, in nats (Jain et al., 2020).
 
     members: (orders, count), the `log_likelihood` of the same images at each order. The result,
     (count,), is that of drawing an order with equal chances and then an image.

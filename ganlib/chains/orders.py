@@ -21,7 +21,7 @@ def raster(height: int, width: int) -> Tensor:
 def s_curve(height: int, width: int) -> Tensor:
     """Row after row, alternately to the right and to the left: (height·width, 2).
 
-    Every step goes to an adjacent pixel (Jain et al., 2020, figure 3).
+    Every step goes to an adjacent pixel (Jain et al., 2020).
     """
     order = raster(height, width).reshape(height, width, 2)
     order[1::2] = order[1::2].flip(1)
@@ -75,7 +75,7 @@ def region_last(order: Tensor, region: Tensor) -> Tensor:
 
     region: (height, width), True for the pixels to come last. Within the region and outside it,
     pixels keep the sequence that `order` has. Every pixel of the region is then drawn with all of
-    the others known: a maximum-context order (Jain et al., 2020, section 3.3).
+    the others known: a maximum-context order (Jain et al., 2020).
     """
     order = check(order, *_check_region(region).shape)
     late = region[order[:, 0], order[:, 1]]
