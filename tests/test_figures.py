@@ -111,3 +111,12 @@ def test_panels_are_a_row_with_titles():
 
 def test_one_panel_is_a_list_too():
     assert len(figures.panels(1)[1]) == 1
+
+
+def test_colour_images_keep_their_colours_and_the_gaps_stay_transparent():
+    images = torch.stack([torch.full((3, 2, 2), -1.0), torch.full((3, 2, 2), 1.0)])
+    images[0, 0] = 1.0  # red
+    table = figures.show_images(images, columns=2, gap=1).get_images()[0].get_array()
+    assert table.shape == (4, 7, 4)
+    assert table[1, 1].tolist() == [1, 0, 0, 1] and table[1, 4].tolist() == [1, 1, 1, 1]
+    assert (table[0, :, 3] == 0).all() and (table[:, 3, 3] == 0).all()

@@ -9,11 +9,13 @@ import pytest
 import torch
 
 from ganlib import checkpoints, runtime
+from ganlib.__main__ import _network
+from ganlib.chains import LMConv, log_likelihood, orders
 from ganlib.checkpoints import CheckpointError
 from ganlib.datasets import data_folder
 from ganlib.nets import DCGANGenerator
 from ganlib.play import play
-from ganlib.recipes import RECIPES, build, checkpoint_path
+from ganlib.recipes import RECIPES, build, checkpoint_path, trained_chain
 
 
 @pytest.mark.parametrize("preset", runtime.PRESETS)
@@ -101,3 +103,48 @@ def test_writing_replaces_a_file_whole_or_not_at_all(tmp_path, monkeypatch):
         checkpoints.write(path, {"a": torch.zeros(3)}, {"round": 2})
     tensors, facts = checkpoints.read(path)
     assert torch.equal(tensors["a"], torch.ones(3)) and facts == {"round": 1}
+
+
+def test_a_shell_trains_a_chain_that_can_be_had_again_by_name(tmp_path, monkeypatch):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "mnist").symlink_to(data_folder() / "mnist")
+    monkeypatch.setenv("GANLIB_DATA", str(data))
+    chain = LMConv(width=6, depth=2, dilations=(1, 2))
+    provenance = {"recipe": "lmconv-binary", "rounds": 1, **_network(chain)}
+    path = data / "checkpoints" / "lmconv-binary-paper-chain.safetensors"
+    checkpoints.export(path, chain, provenance)
+    found, made = trained_chain("lmconv-binary")
+    assert isinstance(found, LMConv) and not found.training and made["rounds"] == 1
+    images = torch.randint(2, (2, 1, 9, 9))
+    order = orders.hilbert(9, 9)
+    assert torch.equal(found(images, order), chain(images, order))
+
+    with pytest.raises(CheckpointError, match="is missing: expected a safetensors file"):
+        trained_chain("pixelcnn-binary")
+    checkpoints.export(path, DCGANGenerator(64, width=8), {"recipe": "x"})
+    with pytest.raises(CheckpointError, match="does not hold a chain: its network is None"):
+        trained_chain("lmconv-binary")
+    # The right kind of network, and the weights of another size.
+    settings = {**chain.settings, "width": 8}
+    wrong = {"network": {"class": "LMConv", "settings": settings}}
+    checkpoints.export(path, chain, wrong)
+    with pytest.raises(CheckpointError, match="belongs to another network"):
+        trained_chain("lmconv-binary")
+
+
+@pytest.mark.parametrize("name", ["pixelcnn-binary", "pixelcnn-256", "lmconv-binary"])
+def test_the_shipped_chains_are_whole_small_and_of_known_origin(name):
+    path = data_folder() / "checkpoints" / f"{name}-paper-chain.safetensors"
+    assert path.stat().st_size <= 10_000_000
+    chain, made = trained_chain(name)
+    assert made["recipe"] == name and made["preset"] == "paper" and len(made["commit"]) == 40
+    assert {"device", "torch", "precision", "seed", "seconds of the last call"} <= made.keys()
+    written = json.loads((data_folder() / "results" / f"{name}-paper.json").read_text())
+    assert written.items() <= made.items()
+    rows = json.loads((data_folder() / "results" / "likelihoods.json").read_text())
+    for row in (row for row in rows if row["recipe"] == name):
+        assert row["made"] == made and row["images"] == 10_000
+    assert sum(row["recipe"] == name for row in rows) == (11 if name == "lmconv-binary" else 1)
+    images = torch.randint(chain.levels, (1, 1, 28, 28))
+    assert torch.isfinite(log_likelihood(chain, images)).all()

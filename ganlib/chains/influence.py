@@ -25,8 +25,8 @@ def influence(
 
     The entry (i, j) is the absolute derivative of r·logits_i by x_j, summed over random pictures.
     Here i and j count channels of pixels in the order in which they are drawn, logits_i are those
-    of all levels, and r is a random direction. It is 0 where no picture lets x_j change logits_i, and
-    positive, with probability one, where one does.
+    of all levels, and r is a random direction. It is 0 where no picture lets x_j change logits_i,
+    and positive, with probability one, where one does.
     pictures: how many; a ReLU that is off hides an influence, so take several. labels: (1,), for
     a class-conditional chain. Returns (n, n), n = height·width·channels. Raises ValueError for
     an order that does not fit.
