@@ -427,3 +427,24 @@ def test_labels_that_do_not_fit_are_refused(cached):
         sample(chain, 2, size=(2, 2), cached=cached)
     with pytest.raises(ValueError, match="without classes takes no labels"):
         sample(make("gated"), 2, size=(2, 2), cached=cached, labels=torch.zeros(2).long())
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("kind", [PixelCNN, GatedPixelCNN, LMConv])
+def test_a_gpu_computes_draws_and_differentiates_what_the_cpu_does(kind):
+    torch.manual_seed(0)
+    chain = kind(width=8, depth=3).double()
+    images = torch.randint(2, (3, 1, 6, 7))
+    order = orders.hilbert(6, 7) if kind is LMConv else None
+    found = {}
+    for device in ("cpu", "cuda"):
+        chain.to(device).zero_grad()
+        logits = chain(images.to(device), order)
+        logits.square().sum().backward()
+        numbers = torch.Generator().manual_seed(1)
+        drawn = sample(chain, 4, order, size=(6, 7), generator=numbers)
+        gradients = torch.cat([p.grad.flatten() for p in chain.parameters()])
+        found[device] = [t.detach().cpu() for t in (logits, gradients, drawn)]
+    for ours, theirs in zip(found["cuda"], found["cpu"], strict=True):
+        torch.testing.assert_close(ours, theirs)

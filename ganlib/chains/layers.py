@@ -77,13 +77,10 @@ class MaskedConvolution(nn.Module):
 
     def plan(self, canvas: "Whole") -> Plan:
         """Who sees what on this canvas."""
+        sizes = canvas.height, canvas.width, self.kernel, self.dilation
         if self.mask is not None:
-            return masks.plan_everywhere(
-                self.mask, canvas.height, canvas.width, self.kernel, self.dilation
-            )
-        return masks.plan(
-            canvas.order, canvas.height, canvas.width, self.kernel, self.dilation, self.sees_centre
-        )
+            return masks.plan_everywhere(self.mask, *sizes, str(self.weight.device))
+        return masks.plan(canvas.order, *sizes, self.sees_centre, self.weight.device)
 
     def forward(self, x: Tensor, canvas: "Whole | Columns") -> Tensor:
         """Convolve features."""
@@ -209,9 +206,8 @@ class Columns:
         looks: list[Any] = [None] * (self.height * self.width)
         for group in layer.plan(self).forward:
             weight = matrices[group.taps].flatten(0, 1).T.contiguous()
-            sources = group.sources.to(weight.device)
             for row, pixel in enumerate(group.pixels.tolist()):
-                looks[pixel] = sources[row], weight
+                looks[pixel] = group.sources[row], weight
         return looks
 
     def pixels(self, table: Tensor) -> Tensor:
@@ -236,19 +232,14 @@ def _convolve_lattices(
     width: int,
 ) -> Tensor:
     """One strided convolution for each group of pixels that share a mask."""
-    kernel, dilation = layer.kernel, layer.dilation
-    reach = kernel // 2 * dilation
+    dilation = layer.dilation
+    reach = layer.kernel // 2 * dilation
     image = x.unflatten(1, (height, width)).permute(0, 3, 1, 2)
     out = None
     for group in plan.forward:
-        used = torch.zeros(kernel * kernel, device=weight.device)
-        used[group.taps] = 1
-        rows, columns = group.taps // kernel, group.taps % kernel
-        top, bottom = int(rows.min()), int(rows.max())
-        left, right = int(columns.min()), int(columns.max())
-        masked = (weight * used.view(kernel, kernel).to(weight.dtype))[
-            :, :, top : bottom + 1, left : right + 1
-        ]
+        top, left = group.corner
+        bottom, right = top + group.window.shape[0] - 1, left + group.window.shape[1] - 1
+        masked = weight[:, :, top : bottom + 1, left : right + 1] * group.window
         down, over = group.lattice
         # Pad, or crop where the padding is negative, to just what these pixels see.
         first, last = down.start, down.stop - 1
@@ -299,7 +290,6 @@ class _Gathered(torch.autograd.Function):
         for group in context.plan.forward:
             if not len(group.taps):
                 continue
-            group = group.to(x.device)
             seen = _gather(padded, group).flatten(0, 1)
             at_pixels = slope.index_select(1, group.pixels).flatten(0, 1)
             product = seen.T @ at_pixels
@@ -322,7 +312,6 @@ def _products(x: Tensor, matrices: Tensor, groups: tuple[Group, ...]) -> Tensor:
     padded = _with_outside(x)
     out = x.new_zeros(*x.shape[:2], matrices.shape[2])
     for group in groups:
-        group = group.to(x.device)
         if len(group.taps):
             seen = _gather(padded, group)
             out[:, group.pixels] = seen @ matrices[group.taps].flatten(0, 1)

@@ -19,18 +19,22 @@ class Group:
 
     taps: (t,) indices into the kernel's k·k positions, row by row. pixels: (n,), row·width +
     column. sources: (n, t), the pixel under each tap, height·width where that is outside the
-    image. lattice: the rows and the columns of the pixels as two slices, if they are regular.
+    image. window: the taps as a mask, cropped to the rows and columns of the kernel that are used.
+    corner: where in the kernel the window begins. lattice: the rows and the columns of the pixels
+    as two slices, if they are regular.
     """
 
     taps: Tensor
     pixels: Tensor
     sources: Tensor
+    window: Tensor
+    corner: tuple[int, int]
     lattice: tuple[slice, slice] | None
 
-    def to(self, device: torch.device) -> "Group":
+    def to(self, device: torch.device | str) -> "Group":
         """The same group on another device."""
-        tensors = (t.to(device) for t in (self.taps, self.pixels, self.sources))
-        return Group(*tensors, self.lattice)
+        tensors = (t.to(device) for t in (self.taps, self.pixels, self.sources, self.window))
+        return Group(*tensors, self.corner, self.lattice)
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,13 @@ class Plan:
     def is_dense(self) -> bool:
         """Whether every group is a lattice, so that strided convolutions do it all."""
         return all(group.lattice is not None and len(group.taps) for group in self.forward)
+
+    def to(self, device: torch.device | str) -> "Plan":
+        """The same plan on another device."""
+        return Plan(
+            tuple(group.to(device) for group in self.forward),
+            tuple(group.to(device) for group in self.backward),
+        )
 
 
 def raster_mask(kernel: int, include_centre: bool = False) -> Tensor:
@@ -79,34 +90,50 @@ def local_masks(
 
 
 def plan(
-    order: Tensor, height: int, width: int, kernel: int = 3, dilation: int = 1, centre: bool = True
+    order: Tensor,
+    height: int,
+    width: int,
+    kernel: int = 3,
+    dilation: int = 1,
+    centre: bool = True,
+    device: torch.device | str = "cpu",
 ) -> Plan:
-    """Group the pixels by their masks under `order`, the centre included or not."""
+    """Group the pixels by their masks under `order`, the centre included or not.
+
+    The plans last asked for are kept, on their devices.
+    """
     order = orders.check(order, height, width)
     key = order.to(torch.int32).contiguous().cpu().numpy().tobytes()
-    return _plan_of_order(key, height, width, kernel, dilation, centre)
+    return _plan_of_order(key, height, width, kernel, dilation, centre, str(device))
 
 
 @lru_cache(maxsize=256)
 def _plan_of_order(
-    key: bytes, height: int, width: int, kernel: int, dilation: int, centre: bool
+    key: bytes, height: int, width: int, kernel: int, dilation: int, centre: bool, device: str
 ) -> Plan:
     order = torch.frombuffer(bytearray(key), dtype=torch.int32).long().reshape(-1, 2)
     sees = local_masks(order, height, width, kernel, dilation).reshape(height * width, -1)
     sees[:, kernel**2 // 2] = centre
-    return _group(sees, height, width, kernel, dilation)
+    return _group(sees, height, width, kernel, dilation, device)
 
 
 @lru_cache(maxsize=64)
 def plan_everywhere(
-    mask: tuple[bool, ...], height: int, width: int, kernel: int, dilation: int = 1
+    mask: tuple[bool, ...],
+    height: int,
+    width: int,
+    kernel: int,
+    dilation: int = 1,
+    device: str = "cpu",
 ) -> Plan:
     """The plan of one mask for all pixels, given row by row as a tuple of kernel·kernel."""
     sees = torch.tensor(mask).repeat(height * width, 1)
-    return _group(sees, height, width, kernel, dilation)
+    return _group(sees, height, width, kernel, dilation, device)
 
 
-def _group(sees: Tensor, height: int, width: int, kernel: int, dilation: int) -> Plan:
+# Plans are kept for later, so they must not be tensors of a caller's inference mode.
+@torch.inference_mode(False)
+def _group(sees: Tensor, height: int, width: int, kernel: int, dilation: int, device: str) -> Plan:
     sources = _sources(height, width, kernel, dilation)
     inside = sources < height * width
     # Where a tap falls outside the image, it reads zeros: its mask does not matter.
@@ -116,7 +143,7 @@ def _group(sees: Tensor, height: int, width: int, kernel: int, dilation: int) ->
     padded = torch.cat([sees, torch.zeros(1, kernel**2, dtype=torch.bool)])
     seen = padded[observers, torch.arange(kernel**2)]
     backward = _groups(seen, observers < height * width, observers, height, width)
-    return Plan(forward, backward)
+    return Plan(forward, backward).to(device)
 
 
 def _groups(
@@ -138,10 +165,21 @@ def _groups(
     for mask, _, members in merged:
         pixels = torch.isin(labels, torch.tensor(members)).nonzero().flatten()
         taps = mask.nonzero().flatten()
-        groups.append(
-            Group(taps, pixels, sources[pixels][:, taps], _lattice(pixels, height, width))
-        )
+        window, corner = _crop(mask)
+        lattice = _lattice(pixels, height, width)
+        groups.append(Group(taps, pixels, sources[pixels][:, taps], window, corner, lattice))
     return tuple(groups)
+
+
+def _crop(mask: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    """The part of a kernel's mask that is used, and its upper left corner."""
+    side = round(len(mask) ** 0.5)
+    used = mask.reshape(side, side)
+    rows, columns = used.any(dim=1).nonzero().flatten(), used.any(dim=0).nonzero().flatten()
+    if not len(rows):
+        return used[:0, :0], (0, 0)
+    top, left = int(rows[0]), int(columns[0])
+    return used[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1], (top, left)
 
 
 def _lattice(pixels: Tensor, height: int, width: int) -> tuple[slice, slice] | None:
