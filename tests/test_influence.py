@@ -14,6 +14,7 @@ from ganlib.chains import (
     log_likelihood,
     orders,
     pixel_log_likelihoods,
+    receptive_field,
     table,
 )
 from ganlib.chains.layers import Whole
@@ -88,6 +89,28 @@ def test_the_blind_spot_is_what_no_walk_through_the_masks_reaches(kernel, depth)
     expected = earlier.reshape(found.shape) & ~reachable(kernel, depth, height, width)
     assert expected.any()
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("kernel, depth", [(3, 1), (3, 2), (5, 3)])
+def test_the_receptive_field_is_what_a_walk_reaches(kernel, depth):
+    height, width = 5, 6
+    chain = PixelCNN(width=2, depth=depth, kernel=kernel, first_kernel=kernel)
+    stack = [chain.first, *chain.convolutions]
+    found = receptive_field(stack, orders.raster(height, width), height, width)
+    expected = reachable(kernel, depth, height, width)
+    torch.testing.assert_close(found, expected.reshape(found.shape))
+
+
+@pytest.mark.parametrize("dilations", [(1,), (1, 2)])
+def test_the_receptive_field_holds_every_influence_in_any_order(dilations):
+    torch.manual_seed(4)
+    height, width = 4, 5
+    chain = LMConv(width=24, depth=3, first_kernel=3, dilations=dilations).double()
+    for order in (shuffled(height, width), orders.hilbert(height, width)):
+        found = receptive_field([chain.first, *chain.convolutions], order, height, width)
+        pixels = order[:, 0] * width + order[:, 1]
+        slopes = influence(chain, height, width, order, pictures=6)
+        torch.testing.assert_close(slopes > 0, found[pixels][:, pixels])
 
 
 def test_the_blind_spot_follows_the_order():

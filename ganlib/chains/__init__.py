@@ -2,7 +2,7 @@
 
 from ganlib.chains import masks, orders
 from ganlib.chains.fitting import MaximumLikelihood
-from ganlib.chains.influence import blind_spot, influence
+from ganlib.chains.influence import blind_spot, influence, receptive_field
 from ganlib.chains.likelihood import (
     bits_per_dimension,
     ensemble_log_likelihood,
@@ -28,5 +28,6 @@ __all__ = [
     "members_log_likelihood",
     "orders",
     "pixel_log_likelihoods",
+    "receptive_field",
     "sample",
 ]

@@ -1,13 +1,16 @@
-"""Which pixels a chain's logits depend on, computed from gradients.
+"""Which pixels a chain's logits depend on, computed from gradients or from masks.
 
 An influence of exactly 0 is a pixel that the network does not see. Where that is right, a later
 pixel, and where it is a loss, a blind spot, the chapter on PixelCNN says.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from ganlib.chains.layers import Whole
+from ganlib.chains import orders
+from ganlib.chains.layers import MaskedConvolution, Whole
 from ganlib.chains.models import Chain
 
 
@@ -67,3 +70,23 @@ def blind_spot(
     pixels = order[:, 0] * width + order[:, 1]
     unseen[pixels[:, None], pixels] = earlier & ~seen
     return unseen.reshape(height, width, height, width)
+
+
+def receptive_field(
+    stack: Sequence[MaskedConvolution], order: Tensor, height: int, width: int
+) -> Tensor:
+    """Which pixels a stack of masked convolutions can see, from the masks alone.
+
+    stack: the convolutions in turn, the first of type A; what lies between them acts within
+    pixels. Returns (height·width, height·width), bool, pixels counted row by row: True at [i, j]
+    where some path through the masks leads from pixel j to pixel i.
+    """
+    count = height * width
+    canvas = Whole(torch.empty(0), orders.check(order, height, width), height, width)
+    sees = torch.eye(count)
+    for layer in stack:
+        looks = torch.zeros(count, count + 1)
+        for group in layer.plan(canvas).forward:
+            looks[group.pixels.cpu()[:, None], group.sources.cpu()] = 1
+        sees = ((looks[:, :count] @ sees) > 0).float()
+    return sees.bool()
