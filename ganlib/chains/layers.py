@@ -45,7 +45,7 @@ class MaskedConvolution(nn.Module):
         super().__init__()
         if kind not in ("A", "B"):
             raise ValueError(f"kind={kind!r} is not known: choose 'A' or 'B'")
-        self.kernel, self.kind, self.dilation = masks._odd(kernel), kind, dilation
+        self.kernel, self.kind, self.dilation = masks.check_kernel(kernel), kind, dilation
         # A convolution of torch's own, for its initial weights and their names.
         start = nn.Conv2d(inputs, outputs, kernel)
         self.weight, self.bias = start.weight, start.bias

@@ -68,7 +68,7 @@ def raster_mask(kernel: int, include_centre: bool = False) -> Tensor:
     A type A mask leaves the centre out, a type B mask includes it (van den Oord et al., 2016a,
     section 3.4).
     """
-    mask = torch.zeros(_odd(kernel) ** 2, dtype=torch.bool)
+    mask = torch.zeros(check_kernel(kernel) ** 2, dtype=torch.bool)
     mask[: kernel**2 // 2 + include_centre] = True
     return mask.reshape(kernel, kernel)
 
@@ -83,7 +83,7 @@ def local_masks(
     Raises ValueError for an even kernel, or an order that is no permutation of the pixels.
     """
     times = orders.steps(orders.check(order, height, width), height, width)
-    neighbours = _sources(height, width, _odd(kernel), dilation)
+    neighbours = _sources(height, width, check_kernel(kernel), dilation)
     padded = torch.cat([times.flatten(), torch.tensor([height * width])])
     earlier = padded[neighbours] < times.reshape(-1, 1)
     return earlier.reshape(height, width, kernel, kernel)
@@ -207,7 +207,8 @@ def _sources(height: int, width: int, kernel: int, dilation: int) -> Tensor:
     return pixels.reshape(height * width, kernel**2)
 
 
-def _odd(kernel: int) -> int:
+def check_kernel(kernel: int) -> int:
+    """Return the kernel's side as it is, or raise ValueError unless it is odd."""
     if kernel < 1 or kernel % 2 == 0:
         raise ValueError(f"kernel={kernel}: expected an odd number, so that a kernel has a centre")
     return kernel
