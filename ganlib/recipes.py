@@ -90,7 +90,7 @@ def pixelcnn_emoji(run: Run) -> Recipe:
         depth=run.pick(smoke=1, book=4, paper=8),
     )
     images = emoji("noto", "train") // 16
-    rounds = run.pick(smoke=10, book=150, paper=20_000)
+    rounds = run.pick(smoke=10, book=400, paper=20_000)
     return _likelihood("pixelcnn-emoji", run, chain, images, rounds)
 
 
