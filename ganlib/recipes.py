@@ -102,7 +102,7 @@ def lmconv_binary(run: Run) -> Recipe:
         # Wide enough to see across half an image, which completions need.
         dilations=(1, 2, 4),
     )
-    rounds = run.pick(smoke=250, book=450, paper=_paper(run, gpu=120_000, cpu=10_000))
+    rounds = run.pick(smoke=250, book=350, paper=_paper(run, gpu=120_000, cpu=10_000))
     curves = orders.reflections(orders.s_curve, 28, 28)
     return _likelihood("lmconv-binary", run, chain, binarized_mnist(), rounds, curves)
 
