@@ -8,6 +8,7 @@ takes it into `data/results/`; the pages `ledger` and `scoreboard` list what lie
 import argparse
 import json
 import math
+import re
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -199,7 +200,7 @@ def ledger_page(folder: Path | None = None) -> str:
     """Every claim with its bound and what was measured, chapter by chapter, as Markdown."""
     records = [r for r in load("claims", folder) if r["preset"] == "book"]
     parts = []
-    for chapter in dict.fromkeys(r["chapter"] for r in records):
+    for chapter in _in_reading_order({r["chapter"] for r in records}):
         here = [r for r in records if r["chapter"] == chapter]
         seeds = ", ".join(str(seed) for seed in sorted({r["seed"] for r in here}))
         rows = ["| claim | bound | measured |", "|---|---|---|"]
@@ -219,6 +220,8 @@ def ledger_page(folder: Path | None = None) -> str:
 def scoreboard_page(folder: Path | None = None) -> str:
     """Every number of the papers beside this book's, as a Markdown table for each of theirs."""
     records = [r for r in load("scores", folder) if r["seed"] == 0 and r["preset"] != "smoke"]
+    place = _in_reading_order({r["chapter"] for r in records}).index
+    records.sort(key=lambda r: place(r["chapter"]))
     parts = []
     for table in dict.fromkeys(r["table"] for r in records):
         rows = [
@@ -238,6 +241,16 @@ def scoreboard_page(folder: Path | None = None) -> str:
         chapter = next(r["chapter"] for r in records if r["table"] == table)
         parts.append(f"**{table}** ([{chapter}]({chapter}.ipynb))\n\n" + "\n".join(rows))
     return "\n\n".join(parts)
+
+
+def _in_reading_order(chapters: set[str]) -> list[str]:
+    """Chapters as the book's table of contents has them, then any others by name."""
+    contents = data_folder().parent / "_toc.yml"
+    listed = []
+    if contents.exists():
+        text = contents.read_text(encoding="utf-8")
+        listed = re.findall(r"^ *- file: chapters/(\S+)", text, re.MULTILINE)
+    return [c for c in listed if c in chapters] + sorted(chapters - set(listed))
 
 
 def _bound(quantity: str, at_most: float | None, at_least: float | None) -> str:

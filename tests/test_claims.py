@@ -10,7 +10,7 @@ import pytest
 import torch
 from nbclient import NotebookClient
 
-from ganlib import datasets
+from ganlib import claims, datasets
 from ganlib.claims import ClaimError, Ledger, collect, ledger_page, load, scoreboard_page
 from ganlib.runtime import Run, start
 
@@ -373,3 +373,12 @@ def test_an_executed_notebook_carries_records_source_quotes_and_titles(tmp_path)
     assert [output.data for output in progress_cell] == [{"text/plain": "Counting to three"}]
     assert stopped_cell[0].data == {"text/plain": "Counting to two"}
     assert [output.output_type for output in stopped_cell] == ["display_data", "error"]
+
+
+def test_pages_follow_the_table_of_contents(tmp_path, monkeypatch):
+    monkeypatch.setenv("GANLIB_DATA", str(tmp_path / "data"))
+    chapters = ("alpha", "beta", "gamma")
+    assert claims._in_reading_order(set(chapters)) == ["alpha", "beta", "gamma"]
+    contents = "parts:\n  - chapters:\n      - file: chapters/gamma\n      - file: chapters/alpha\n"
+    (tmp_path / "_toc.yml").write_text(contents)
+    assert claims._in_reading_order(set(chapters)) == ["gamma", "alpha", "beta"]
