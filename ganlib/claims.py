@@ -57,6 +57,7 @@ class Score:
     how: str
     seed: int
     preset: str
+    made_at: str | None = None
 
 
 class Ledger:
@@ -128,11 +129,13 @@ class Ledger:
         spread: float | None = None,
         better: str = "higher",
         how: str = "",
+        made_at: str | None = None,
     ) -> None:
         """Record a number beside the one that a paper reports, for the scoreboard.
 
         measured: None for a row of the paper's table that the book does not train. spread: its
         standard error. better: "higher" or "lower". how: the cost and setting, in a few words.
+        made_at: the preset that the measured model was trained at, if not this run's.
         Nothing is judged here: a number that falls short is recorded as such.
         """
         if better not in ("higher", "lower"):
@@ -156,6 +159,7 @@ class Ledger:
             how,
             self.run.seed,
             self.run.preset,
+            made_at,
         )
         line = f"{row}, reported {text} {unit}: on the scoreboard."
         _show(line, line, "scores", asdict(score))
@@ -235,7 +239,7 @@ def scoreboard_page(folder: Path | None = None) -> str:
                 spread = "" if r["spread"] is None else f" ± {r['spread']:.2g}"
                 ours = f"{r['measured']:.4g}{spread} {r['unit']}"
                 verdict = "falls short" if r["falls_short"] else "reached"
-                cost = f"{r['preset']}: {r['how']}"
+                cost = f"{r.get('made_at') or r['preset']}: {r['how']}"
             cells = [r["row"], f"{r['reported']} {r['unit']}", ours, verdict, cost]
             rows.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
         chapter = next(r["chapter"] for r in records if r["table"] == table)

@@ -45,7 +45,7 @@ def test_baselines_train_the_pair_that_ours_trains():
 
 def test_the_chains_rows_time_what_they_name(monkeypatch):
     small = {"BATCH": 1, "INPUTS": 4, "OUTPUTS": 4, "SIDE": 6, "BLOCKS": 1, "STEPS": 1, "COUNT": 2}
-    small |= {"WIDTH": 8, "DEPTH": 2, "SIDES": (3, 4), "NAIVE_PIXELS": 5}
+    small |= {"WIDTH": 8, "DEPTH": 2, "SIDES": (3, 4), "NAIVE_IN_FULL": 3, "NAIVE_LAST": 5}
     for name, value in small.items():
         monkeypatch.setattr(chains, name, value)
     monkeypatch.setattr(chains, "_peak_megabytes", lambda name, side, run: 1.0)

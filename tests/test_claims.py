@@ -382,3 +382,17 @@ def test_pages_follow_the_table_of_contents(tmp_path, monkeypatch):
     contents = "parts:\n  - chapters:\n      - file: chapters/gamma\n      - file: chapters/alpha\n"
     (tmp_path / "_toc.yml").write_text(contents)
     assert claims._in_reading_order(set(chapters)) == ["gamma", "alpha", "beta"]
+
+
+def test_a_score_says_at_which_preset_its_model_was_made(tmp_path):
+    folder = tmp_path / "results"
+    folder.mkdir()
+    common = {"chapter": "c", "table": "T", "unit": "nats", "reported": "1", "measured": 2.0}
+    common |= {"spread": None, "better": "lower", "falls_short": True, "seed": 0, "preset": "book"}
+    rows = [
+        {**common, "row": "live", "how": "a minute"},
+        {**common, "row": "shipped", "how": "an hour", "made_at": "paper"},
+    ]
+    (folder / "scores.json").write_text(json.dumps(rows))
+    page = scoreboard_page(folder)
+    assert "book: a minute" in page and "paper: an hour" in page
