@@ -73,7 +73,7 @@ class MaskedConvolution(nn.Module):
 
     def matrices(self) -> Tensor:
         """The weight as one matrix for each tap: (kernel², inputs, outputs)."""
-        return self.allowed_weight().permute(2, 3, 1, 0).flatten(0, 1)
+        return _taps_first(self.allowed_weight())
 
     def plan(self, canvas: "Whole") -> Plan:
         """Who sees what on this canvas."""
@@ -107,12 +107,12 @@ def colour_mask(inputs: int, outputs: int, colours: int, kind: str, splits: int 
 class WithinPixel(nn.Linear):
     """A linear layer on each pixel's channels that keeps colours in their order (kind B).
 
-    Maps (..., inputs) to (..., outputs); `splits` as in `MaskedConvolution`.
+    Maps (..., inputs) to (..., outputs).
     """
 
-    def __init__(self, inputs: int, outputs: int, colours: int = 1, splits: int = 1):
+    def __init__(self, inputs: int, outputs: int, colours: int = 1):
         super().__init__(inputs, outputs)
-        allowed = None if colours == 1 else colour_mask(inputs, outputs, colours, "B", splits)
+        allowed = None if colours == 1 else colour_mask(inputs, outputs, colours, "B")
         self.register_buffer("allowed", allowed, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -299,6 +299,7 @@ class _Gathered(torch.autograd.Function):
 
 
 def _taps_first(weight: Tensor) -> Tensor:
+    """A kernel as one matrix for each tap: (kernel², inputs, outputs)."""
     return weight.permute(2, 3, 1, 0).flatten(0, 1)
 
 
