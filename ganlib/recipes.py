@@ -1,8 +1,8 @@
 """Every model that the book trains, by name, at each preset.
 
 Notebooks and `python -m ganlib` build the same recipe, so what a chapter trains in front of its
-reader and what a GPU trains for hours differ in size alone. A chain's `paper` preset has a second,
-smaller size for a machine without a GPU, which an evening's run on two cores completes.
+reader and what a GPU trains for hours differ in size alone. The chains that the book ships have a
+second, smaller `paper` size for a machine without a GPU.
 """
 
 from collections.abc import Callable, Sequence
@@ -108,7 +108,7 @@ def lmconv_binary(run: Run) -> Recipe:
 
 
 def _paper(run: Run, *, gpu: int, cpu: int) -> int:
-    """The `paper` preset's size on a GPU, and one that two cores complete in about two hours."""
+    """The `paper` preset's size on a GPU, and one that a single core trains in about an hour."""
     return gpu if run.device.type == "cuda" else cpu
 
 

@@ -6,10 +6,12 @@ import numpy
 import pytest
 import torch
 from scipy import stats
+from small_chains import generator, labels_for, make, named_order
 
 from ganlib.chains import GatedPixelCNN, LMConv, PixelCNN, log_likelihood, orders, sample
 
-CLASSES = 3
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 # A name and the orders that a chain of this name can follow.
 CHAINS = [
     ("plain", "raster"),
@@ -29,46 +31,6 @@ MASKS = {
     "first and last": [[1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1]],
     "everything": [[1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1]],
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    # Networks this small crawl when a busy machine splits their sums over threads.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def generator(seed):
-    return torch.Generator().manual_seed(seed)
-
-
-def named_order(name, height, width):
-    """A curve, or a permutation as in "random 7"."""
-    curve, _, seed = name.partition(" ")
-    if curve == "random":
-        shuffled = torch.randperm(height * width, generator=generator(int(seed)))
-        return orders.raster(height, width)[shuffled]
-    return getattr(orders, curve)(height, width)
-
-
-def make(name, channels=1, levels=2, seed=0, sharpness=10):
-    """A small chain that was never trained, yet whose probabilities are far from uniform."""
-    options = {"width": 6 * (2 if channels > 1 else 1), "depth": 3, "first_kernel": 3}
-    if name == "gated with classes":
-        options["classes"] = CLASSES
-    kind = {"plain": PixelCNN, "local": LMConv}.get(name, GatedPixelCNN)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        chain = kind(channels, levels, **options)
-    with torch.no_grad():
-        chain.head[-1].weight *= sharpness
-    return chain
-
-
-def labels_for(chain, count):
-    return None if chain.classes is None else torch.arange(count) % chain.classes
 
 
 def observation(chain, mask_name, count=4):

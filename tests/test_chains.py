@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from small_chains import CLASSES, generator, labels_for, make, named_order
 from torch.func import functional_call
 from torch.nn.functional import conv2d, unfold
 
@@ -30,48 +31,9 @@ from ganlib.chains.layers import MaskedConvolution, Whole, WithinPixel
 from ganlib.datasets import Minibatches
 from ganlib.play import Recipe, adam, play
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
-CLASSES = 3
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    # Networks this small crawl when a busy machine splits their sums over threads.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def named_order(name, height, width):
-    """A curve, one of its reflections as in "s_curve 3", or a permutation as in "random 7"."""
-    curve, _, number = name.partition(" ")
-    if curve == "random":
-        shuffled = torch.randperm(height * width, generator=generator(int(number)))
-        return orders.raster(height, width)[shuffled]
-    return orders.reflections(getattr(orders, curve), height, width)[int(number or 0)]
-
-
-def generator(seed):
-    return torch.Generator().manual_seed(seed)
-
-
-def make(name, channels=1, levels=2, seed=0, sharpness=10, **options):
-    """A small chain that was never trained, yet whose probabilities are far from uniform."""
-    options = {"width": 6 * (2 if channels > 1 else 1), "depth": 3, "first_kernel": 3, **options}
-    if name == "gated with classes":
-        options["classes"] = CLASSES
-    kind = {"plain": PixelCNN, "local": LMConv}.get(name, GatedPixelCNN)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        chain = kind(channels, levels, **options)
-    with torch.no_grad():
-        chain.head[-1].weight *= sharpness
-    return chain
-
-
-def labels_for(chain, count):
-    return None if chain.classes is None else torch.arange(count) % chain.classes
 
 
 def random_images(chain, count, height, width, seed=0):

@@ -13,6 +13,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ganlib.games.minimax import Minimax, NonSaturating, cross_entropy
 
+# torch splits logsigmoid over threads however small it is.
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 # Right to rounding: torch's cross-entropy subtracts logits of up to 50, or 20, in float64.
 EXACTLY = {"rtol": 1e-12, "atol": 1e-13}
 
@@ -21,15 +24,6 @@ logit_lists = st.lists(st.floats(-50, 50), min_size=1, max_size=10)
 batches = st.integers(1, 12).flatmap(
     lambda size: st.tuples(*[st.lists(st.integers(0, 4), min_size=size, max_size=size)] * 2)
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    # torch splits logsigmoid over threads however small it is, which crawls on a busy machine.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 class Table(nn.Module):

@@ -37,7 +37,7 @@ def influence(
     order = chain.checked(order, height, width)
     weight = next(chain.parameters())
     channels, count = chain.channels, height * width * chain.channels
-    drawn_at = (order[:, 0] * width + order[:, 1])[:, None] * channels + torch.arange(channels)
+    drawn_at = orders.positions(order, width)[:, None] * channels + torch.arange(channels)
     drawn_at = drawn_at.flatten().to(weight.device)
     total = weight.new_zeros(count, count)
     for _ in range(pictures):
@@ -67,7 +67,7 @@ def blind_spot(
     seen = influences.reshape(count, channels, count, channels).amax(dim=(1, 3)).cpu() > 0
     earlier = torch.ones(count, count, dtype=torch.bool).tril(-1)
     unseen = torch.zeros(count, count, dtype=torch.bool)
-    pixels = order[:, 0] * width + order[:, 1]
+    pixels = orders.positions(order, width)
     unseen[pixels[:, None], pixels] = earlier & ~seen
     return unseen.reshape(height, width, height, width)
 

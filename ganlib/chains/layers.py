@@ -172,7 +172,9 @@ class Columns:
     def at(self, pixels: Sequence[int]) -> None:
         """Compute at these pixels from now on."""
         self.now = pixels
-        self._index = torch.tensor(pixels, device=self.picture.device)
+        # A single pixel, the rule, is addressed by its number.
+        several = len(pixels) > 1
+        self._index = torch.tensor(pixels, device=self.picture.device) if several else None
 
     def paint(self, pixel: int, values: Tensor) -> None:
         """Put what was drawn at a pixel into the picture: (batch, 1, channels)."""

@@ -162,7 +162,22 @@ class Head(nn.Sequential):
         return super().forward(x).to(self[1].weight.dtype)
 
 
-class PixelCNN(Chain):
+class Stack(Chain):
+    """One stack of masked convolutions: `first`, `place`, `convolutions` and `head`.
+
+    PixelCNN and LMConv set them and differ in the masks alone.
+    """
+
+    def logits(self, canvas: Whole | Columns, labels: Tensor | None = None) -> Tensor:
+        """See `Chain`."""
+        self.embedded(labels, len(canvas.picture))
+        x = self.first.look(canvas) + self.place(canvas)
+        for convolution in self.convolutions:
+            x = x + convolution(relu(x), canvas)
+        return self.head(x)
+
+
+class PixelCNN(Stack):
     """Masked convolutions in raster order (van den Oord et al., 2016a): `depth` of them.
 
     The first is of type A with a kernel of side `first_kernel`, the others of type B, each with
@@ -193,16 +208,8 @@ class PixelCNN(Chain):
         )
         self.head = Head(width, channels, levels)
 
-    def logits(self, canvas: Whole | Columns, labels: Tensor | None = None) -> Tensor:
-        """See `Chain`."""
-        self.embedded(labels, len(canvas.picture))
-        x = self.first.look(canvas) + self.place(canvas)
-        for convolution in self.convolutions:
-            x = x + convolution(relu(x), canvas)
-        return self.head(x)
 
-
-class LMConv(Chain):
+class LMConv(Stack):
     """PixelCNN with masks that follow any generation order (Jain et al., 2020).
 
     Every masked convolution is a locally masked one; the dilations of those after the first
@@ -247,14 +254,6 @@ class LMConv(Chain):
             for index in range(depth - 1)
         )
         self.head = Head(width, channels, levels)
-
-    def logits(self, canvas: Whole | Columns, labels: Tensor | None = None) -> Tensor:
-        """See `Chain`."""
-        self.embedded(labels, len(canvas.picture))
-        x = self.first.look(canvas) + self.place(canvas)
-        for convolution in self.convolutions:
-            x = x + convolution(relu(x), canvas)
-        return self.head(x)
 
 
 def gate(x: Tensor) -> Tensor:
