@@ -67,6 +67,7 @@ class DCGANGenerator(Layers):
 
     def __init__(self, noise_size: int = 64, side: int = 28, channels: int = 1, width: int = 64):
         halvings, base = _halvings(side)
+        settings = {"noise_size": noise_size, "side": side, "channels": channels, "width": width}
         filters = width * 2 ** (halvings - 1)
         layers: list[nn.Module] = [
             nn.Unflatten(1, (noise_size, 1, 1)),
@@ -83,6 +84,7 @@ class DCGANGenerator(Layers):
             filters //= 2
         layers += [nn.ConvTranspose2d(filters, channels, 4, stride=2, padding=1), nn.Tanh()]
         super().__init__(*layers, Float())
+        self.settings = settings
         _initialise(self)
 
 
@@ -108,6 +110,43 @@ class DCGANDiscriminator(Layers):
         layers += [nn.Conv2d(width, 1, base), nn.Flatten(0), Float()]
         super().__init__(*layers)
         _initialise(self)
+
+
+class DigitClassifier(nn.Module):
+    """Images (batch, channels, 28, 28) in [-1, 1] to logits (batch, classes), by way of features.
+
+    Three convolutions with batch normalization, each followed by a halving, then a layer of
+    `features` units, whose values `embed` gives. width: channels of the first convolution.
+    """
+
+    def __init__(self, classes: int = 10, channels: int = 1, width: int = 32, features: int = 128):
+        super().__init__()
+        self.settings = {
+            "classes": classes,
+            "channels": channels,
+            "width": width,
+            "features": features,
+        }
+        layers: list[nn.Module] = []
+        for fan_in, fan_out in ((channels, width), (width, 2 * width), (2 * width, 2 * width)):
+            layers += [
+                nn.Conv2d(fan_in, fan_out, 3, padding=1, bias=False),
+                nn.BatchNorm2d(fan_out),
+                nn.ReLU(inplace=True),
+                nn.MaxPool2d(2),
+            ]
+        self.body = nn.Sequential(
+            *layers, nn.Flatten(), nn.Linear(2 * width * 3 * 3, features), nn.ReLU(), Float()
+        )
+        self.head = nn.Sequential(nn.Dropout(0.3), nn.Linear(features, classes), Float())
+
+    def embed(self, images: Tensor) -> Tensor:
+        """The feature vectors of images: (batch, features), not negative."""
+        return self.body(images)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The logits of images."""
+        return self.head(self.embed(images))
 
 
 def _halvings(side: int) -> tuple[int, int]:

@@ -21,17 +21,18 @@ from ganlib.datasets import (
     mnist,
     to_signed_unit,
 )
+from ganlib.games.classification import Classification
 from ganlib.games.minimax import NonSaturating
-from ganlib.nets import DCGANDiscriminator, DCGANGenerator
+from ganlib.nets import DCGANDiscriminator, DCGANGenerator, DigitClassifier
 from ganlib.play import Recipe, adam, cosine
-from ganlib.runtime import Run
+from ganlib.runtime import Choice, Run
 
 
 def minimax_mnist(run: Run) -> Recipe:
     """A DCGAN pair on MNIST with the non-saturating loss and one-sided label smoothing at 0.9."""
-    width = run.pick(smoke=8, book=32, paper=64)
-    size = run.pick(smoke=32, book=64, paper=128)
-    rate = run.pick(smoke=2e-3, book=2e-3, paper=2e-4)
+    width = run.pick(smoke=8, book=32, paper=_paper(run, gpu=64, cpu=32))
+    size = run.pick(smoke=32, book=64, paper=_paper(run, gpu=128, cpu=64))
+    rate = run.pick(smoke=2e-3, book=2e-3, paper=_paper(run, gpu=2e-4, cpu=2e-3))
     noise_size = 64
     generator = DCGANGenerator(noise_size, width=width)
     discriminator = DCGANDiscriminator(width=width)
@@ -54,7 +55,7 @@ def minimax_mnist(run: Run) -> Recipe:
             "discriminator": adam(discriminator, rate),
             "generator": adam(generator, rate),
         },
-        rounds=run.pick(smoke=60, book=4500, paper=40_000),
+        rounds=run.pick(smoke=60, book=4500, paper=_paper(run, gpu=40_000, cpu=20_000)),
         averages={"generator": run.pick(smoke=0.9, book=0.995, paper=0.999)},
         schedule=cosine,
     )
@@ -107,7 +108,33 @@ def lmconv_binary(run: Run) -> Recipe:
     return _likelihood("lmconv-binary", run, chain, binarized_mnist(), rounds, curves)
 
 
-def _paper(run: Run, *, gpu: int, cpu: int) -> int:
+def digits(run: Run) -> Recipe:
+    """The classifier of MNIST whose features judge the generators of digits."""
+    classifier = DigitClassifier(width=run.pick(smoke=8, book=32, paper=32))
+    game = Classification(classifier)
+    run.place(game)
+    images, labels = mnist("train")
+    return Recipe(
+        name="digits",
+        game=game,
+        stream=Minibatches(
+            images,
+            labels,
+            size=run.pick(smoke=64, book=128, paper=128),
+            seed=run.seed,
+            device=run.device,
+            prepare=to_signed_unit,
+            rank=run.rank,
+            world=run.world,
+        ),
+        optimisers={"classifier": adam(classifier, 2e-3, betas=(0.9, 0.999))},
+        rounds=run.pick(smoke=100, book=600, paper=8000),
+        averages={"classifier": run.pick(smoke=0.9, book=0.98, paper=0.998)},
+        schedule=cosine,
+    )
+
+
+def _paper(run: Run, *, gpu: Choice, cpu: Choice) -> Choice:
     """The `paper` preset's size on a GPU, and one that a single core trains in about an hour."""
     return gpu if run.device.type == "cuda" else cpu
 
@@ -147,6 +174,7 @@ RECIPES: dict[str, Callable[[Run], Recipe]] = {
     "pixelcnn-256": pixelcnn_256,
     "pixelcnn-emoji": pixelcnn_emoji,
     "lmconv-binary": lmconv_binary,
+    "digits": digits,
 }
 CHAINS: dict[str, type[Chain]] = {
     network.__name__: network for network in (PixelCNN, GatedPixelCNN, LMConv)
