@@ -8,7 +8,7 @@ second, smaller `paper` size for a machine without a GPU.
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganlib import checkpoints
 from ganlib.chains import Chain, GatedPixelCNN, LMConv, MaximumLikelihood, PixelCNN, orders
@@ -176,8 +176,9 @@ RECIPES: dict[str, Callable[[Run], Recipe]] = {
     "lmconv-binary": lmconv_binary,
     "digits": digits,
 }
-CHAINS: dict[str, type[Chain]] = {
-    network.__name__: network for network in (PixelCNN, GatedPixelCNN, LMConv)
+NETWORKS: dict[str, type[nn.Module]] = {
+    network.__name__: network
+    for network in (PixelCNN, GatedPixelCNN, LMConv, DCGANGenerator, DigitClassifier)
 }
 
 
@@ -193,21 +194,32 @@ def checkpoint_path(recipe: Recipe, run: Run) -> Path:
     return data_folder().parent / "runs" / f"{recipe.name}-{run.preset}-{run.seed}.safetensors"
 
 
+def trained_network(name: str, player: str) -> tuple[nn.Module, dict[str, object]]:
+    """A player of the recipe of that name as the book ships it, and how it was made.
+
+    Its class and sizes are in the file, so it is the same network whatever the recipe has become.
+    Returns it in eval mode on the CPU, with its provenance. Raises CheckpointError for a file that
+    is missing, damaged or of another model.
+    """
+    path = data_folder() / "checkpoints" / f"{name}-paper-{player}.safetensors"
+    _, facts = checkpoints.read(path)
+    network = facts.get("provenance", {}).get("network", {})
+    if network.get("class") not in NETWORKS:
+        raise CheckpointError(
+            f"{path} does not say how to build its network: its class is "
+            f"{network.get('class')!r}, expected one of {', '.join(NETWORKS)}"
+        )
+    built = NETWORKS[network["class"]](**network["settings"])
+    provenance = checkpoints.restore(path, built)
+    return built.eval().requires_grad_(False), provenance
+
+
 def trained_chain(name: str) -> tuple[Chain, dict[str, object]]:
     """The chain that the book ships, trained by the recipe of that name, and how it was made.
 
-    Its sizes are in the file, so it is the same network whatever the recipe has become. Returns
-    it in eval mode on the CPU, with its provenance. Raises CheckpointError for a file that is
-    missing, damaged or of another model.
+    As `trained_network`; CheckpointError too for a file that holds another kind of network.
     """
-    path = data_folder() / "checkpoints" / f"{name}-paper-chain.safetensors"
-    _, facts = checkpoints.read(path)
-    network = facts.get("provenance", {}).get("network", {})
-    if network.get("class") not in CHAINS:
-        raise CheckpointError(
-            f"{path} does not hold a chain: its network is {network.get('class')!r}, expected "
-            f"one of {', '.join(CHAINS)}"
-        )
-    chain = CHAINS[network["class"]](**network["settings"])
-    provenance = checkpoints.restore(path, chain)
-    return chain.eval().requires_grad_(False), provenance
+    chain, provenance = trained_network(name, "chain")
+    if not isinstance(chain, Chain):
+        raise CheckpointError(f"{name}-paper-chain holds a {type(chain).__name__}, not a chain")
+    return chain, provenance

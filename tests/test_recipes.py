@@ -72,7 +72,8 @@ def test_a_shell_trains_resumes_and_exports(tmp_path):
     path = data / "checkpoints" / "minimax-mnist-smoke-generator.safetensors"
     generator = DCGANGenerator(64, width=8)
     provenance = checkpoints.restore(path, generator)
-    assert provenance == json.loads((data / "results" / "minimax-mnist-smoke.json").read_text())
+    written = json.loads((data / "results" / "minimax-mnist-smoke.json").read_text())
+    assert written | _network(generator) == provenance
     expected = {"recipe": "minimax-mnist", "preset": "smoke", "seed": 0, "rounds": 60}
     assert expected.items() <= provenance.items()
     assert {"commit", "device", "torch", "precision"} <= provenance.keys()
@@ -123,7 +124,11 @@ def test_a_shell_trains_a_chain_that_can_be_had_again_by_name(tmp_path, monkeypa
     with pytest.raises(CheckpointError, match="is missing: expected a safetensors file"):
         trained_chain("pixelcnn-binary")
     checkpoints.export(path, DCGANGenerator(64, width=8), {"recipe": "x"})
-    with pytest.raises(CheckpointError, match="does not hold a chain: its network is None"):
+    with pytest.raises(CheckpointError, match="does not say how to build its network: .* None"):
+        trained_chain("lmconv-binary")
+    generator = DCGANGenerator(64, width=8)
+    checkpoints.export(path, generator, _network(generator))
+    with pytest.raises(CheckpointError, match="holds a DCGANGenerator, not a chain"):
         trained_chain("lmconv-binary")
     # The right kind of network, and the weights of another size.
     settings = {**chain.settings, "width": 8}

@@ -1,43 +1,9 @@
-"""How a generator is judged from its samples.
-
-Everything takes plain tensors; it knows nothing of networks or training.
-"""
+"""The likelihood of points under Gaussians around samples: how GANs were first judged."""
 
 import math
 
 import torch
 from torch import Tensor
-
-
-def nearest_neighbours(
-    queries: Tensor, references: Tensor, block: int = 1000
-) -> tuple[Tensor, Tensor]:
-    """For each query the nearest reference in Euclidean distance: (distances, indices).
-
-    queries: (count, ...); references: (size, ...), of the same shape per example. Both results
-    have shape (count,). A matrix product of `block` queries at a time finds the four nearest;
-    their distances are then computed from differences, so that a copy is at distance 0.
-    Raises ValueError when the shapes differ or a side is empty.
-    """
-    if not len(queries) or not len(references) or queries.shape[1:] != references.shape[1:]:
-        raise ValueError(
-            f"queries {tuple(queries.shape)} and references {tuple(references.shape)}: expected "
-            "at least one of each, of the same shape per example"
-        )
-    if not references.is_floating_point():
-        queries, references = queries.float(), references.float()
-    references = references.flatten(1)
-    # Around the mean the matrix product rounds least.
-    centre = references.mean(0)
-    centred, few = references - centre, min(4, len(references))
-    distances, indices = [], []
-    for part in queries.flatten(1).split(block):
-        near = torch.cdist(part - centre, centred).topk(few, largest=False).indices
-        exact = torch.linalg.vector_norm(part[:, None] - references[near], dim=2)
-        nearest = exact.min(1)
-        distances.append(nearest.values)
-        indices.append(near.gather(1, nearest.indices[:, None])[:, 0])
-    return torch.cat(distances), torch.cat(indices)
 
 
 def parzen_log_likelihood(

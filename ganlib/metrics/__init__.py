@@ -1,0 +1,58 @@
+"""How a generator is judged from its samples: features, and distances between sets of them."""
+
+from ganlib.metrics.features import (
+    Extractor,
+    Features,
+    classifier_features,
+    digit_features,
+    extract,
+    inception_features,
+)
+from ganlib.metrics.modes import (
+    ModeStatistics,
+    mixture_modes,
+    mode_statistics,
+    stacked_modes,
+    stacked_weights,
+)
+from ganlib.metrics.moments import Moments, frechet_distance, frechet_distance_between
+from ganlib.metrics.neighbours import (
+    DensityCoverage,
+    PrecisionRecall,
+    density_coverage,
+    nearest_neighbours,
+    precision_recall,
+)
+from ganlib.metrics.parzen import parzen_log_likelihood
+from ganlib.metrics.report import Report, judge
+from ganlib.metrics.scores import inception_score, kernel_distance
+from ganlib.metrics.two_sample import TwoSampleTest, classifier_two_sample_test
+
+__all__ = [
+    "DensityCoverage",
+    "Extractor",
+    "Features",
+    "ModeStatistics",
+    "Moments",
+    "PrecisionRecall",
+    "Report",
+    "TwoSampleTest",
+    "classifier_features",
+    "classifier_two_sample_test",
+    "density_coverage",
+    "digit_features",
+    "extract",
+    "frechet_distance",
+    "frechet_distance_between",
+    "inception_features",
+    "inception_score",
+    "judge",
+    "kernel_distance",
+    "mixture_modes",
+    "mode_statistics",
+    "nearest_neighbours",
+    "parzen_log_likelihood",
+    "precision_recall",
+    "stacked_modes",
+    "stacked_weights",
+]

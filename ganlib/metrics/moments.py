@@ -1,0 +1,178 @@
+"""Means and covariances gathered batch by batch, and the Fréchet distance between two of them.
+
+Everything is in float64: a Fréchet distance is a small difference of large traces.
+"""
+
+import torch
+import torch.distributed as distributed
+from torch import Tensor
+
+from ganlib.metrics.inputs import feature_matrix, feature_pair
+
+# Where the smallest eigenvalue of a product is below this share of the largest, its square root
+# has lost the digits that the distance needs.
+CONDITIONED = 1e-10
+
+
+class Moments:
+    """The mean and covariance of all features seen so far, the same however they were batched.
+
+    Each batch is centred on its own mean and merged by the update of Chan, Golub and LeVeque
+    (1983), so that features far from 0 lose nothing. dimensions: length of a feature vector.
+    device: where the sums are kept.
+    """
+
+    def __init__(self, dimensions: int, device: torch.device | str = "cpu"):
+        self.count = 0
+        self.mean = torch.zeros(dimensions, dtype=torch.float64, device=device)
+        self.scatter = torch.zeros(dimensions, dimensions, dtype=torch.float64, device=device)
+
+    @classmethod
+    def of(cls, features: Tensor) -> "Moments":
+        """The moments of one matrix of features, (count, dimensions)."""
+        moments = cls(features.shape[-1], features.device)
+        moments.update(features)
+        return moments
+
+    def update(self, features: Tensor) -> None:
+        """Take in a batch of features, (count, dimensions).
+
+        Raises ValueError, and takes in nothing, unless they are finite and of that shape.
+        """
+        features = feature_matrix(features, "features", at_least=1).to(self.mean.device)
+        if features.shape[1] != len(self.mean):
+            raise ValueError(
+                f"features of {features.shape[1]} dimensions: expected {len(self.mean)}"
+            )
+        mean = features.mean(0)
+        centred = features - mean
+        self._merge(
+            torch.tensor([self.count, len(features)]),
+            torch.stack([self.mean, mean]),
+            self.scatter.addmm_(centred.T, centred),
+        )
+
+    def merge(self, other: "Moments") -> None:
+        """Take in all that `other` has seen. Raises ValueError for another number of dimensions."""
+        if len(other.mean) != len(self.mean):
+            raise ValueError(f"moments of {len(other.mean)} dimensions: expected {len(self.mean)}")
+        self._merge(
+            torch.tensor([self.count, other.count]),
+            torch.stack([self.mean, other.mean.to(self.mean.device)]),
+            self.scatter + other.scatter.to(self.mean.device),
+        )
+
+    def all_reduce(self) -> None:
+        """Take in what every other process has seen, with one all-reduce; alone, do nothing."""
+        if not distributed.is_initialized():
+            return
+        world, rank = distributed.get_world_size(), distributed.get_rank()
+        # Every process adds its count and mean in a row of its own, and its scatter to the sum.
+        rows = torch.zeros(world, 1 + len(self.mean), dtype=torch.float64, device=self.mean.device)
+        rows[rank, 0], rows[rank, 1:] = self.count, self.mean
+        packed = torch.cat([rows.flatten(), self.scatter.flatten()])
+        distributed.all_reduce(packed)
+        rows = packed[: rows.numel()].reshape(rows.shape)
+        scatter = packed[rows.numel() :].reshape(self.scatter.shape)
+        self._merge(rows[:, 0].long(), rows[:, 1:], scatter)
+
+    @property
+    def covariance(self) -> Tensor:
+        """The unbiased covariance, (dimensions, dimensions); ValueError below two examples."""
+        if self.count < 2:
+            raise ValueError(f"a covariance of {self.count} examples: expected 2 or more")
+        return self.scatter / (self.count - 1)
+
+    def _merge(self, counts: Tensor, means: Tensor, scatter: Tensor) -> None:
+        """Become the union of groups: their counts, means by row, and the sum of their scatters."""
+        self.count = int(counts.sum())
+        weights = counts.to(means)[:, None]
+        self.mean = (weights * means).sum(0) / max(self.count, 1)
+        apart = means - self.mean
+        self.scatter = scatter + (weights * apart).T @ apart
+
+
+def frechet_distance(
+    mean_a: Tensor, covariance_a: Tensor, mean_b: Tensor, covariance_b: Tensor
+) -> float:
+    """The squared Fréchet, or 2-Wasserstein, distance between two Gaussians.
+
+    |m_a - m_b|² + tr(C_a + C_b - 2 (C_a C_b)^{1/2}) (Dowson and Landau, 1982; on Inception features
+    it is the FID of Heusel et al., 2017). Means (dimensions,), covariances (dimensions,
+    dimensions), both symmetric and positive semi-definite. In the features' units, squared; never
+    negative.
+
+    No square root of a general matrix is taken. With C_a = L L^T the eigenvalues of C_a C_b are
+    those of the symmetric L^T C_b L; where either covariance is singular, symmetric eigenvalues
+    give a root R of each, and the singular values of R_a^T R_b are the square roots themselves.
+    Raises ValueError for shapes that do not fit, values that are not finite, and matrices that
+    are no covariances.
+    """
+    mean_a, covariance_a = _gaussian(mean_a, covariance_a, "a")
+    mean_b, covariance_b = _gaussian(mean_b, covariance_b, "b")
+    if mean_a.shape != mean_b.shape:
+        raise ValueError(f"{len(mean_a)} and {len(mean_b)} dimensions: expected as many")
+    traces = covariance_a.trace() + covariance_b.trace()
+    return _distance(mean_a - mean_b, traces, _trace_of_root(covariance_a, covariance_b))
+
+
+def frechet_distance_between(features_a: Tensor, features_b: Tensor) -> float:
+    """The Fréchet distance between the Gaussians fitted to two sets of features.
+
+    features_a, features_b: (count, dimensions), two examples or more. Where either set has fewer
+    examples than dimensions, no covariance is formed: with the centred features X as rows, the
+    trace of (C_a C_b)^{1/2} is the sum of the singular values of X_a X_b^T, of size count × count,
+    over the root of (n_a - 1)(n_b - 1). Returns and raises as `frechet_distance` does.
+    """
+    a, b = feature_pair(features_a, features_b, ("features_a", "features_b"))
+    if min(len(a), len(b)) > a.shape[1]:
+        of_a, of_b = Moments.of(a), Moments.of(b)
+        return frechet_distance(of_a.mean, of_a.covariance, of_b.mean, of_b.covariance)
+    mean_a, mean_b = a.mean(0), b.mean(0)
+    rows_a = (a - mean_a) / (len(a) - 1) ** 0.5
+    rows_b = (b - mean_b) / (len(b) - 1) ** 0.5
+    traces = rows_a.square().sum() + rows_b.square().sum()
+    return _distance(mean_a - mean_b, traces, torch.linalg.svdvals(rows_a @ rows_b.T).sum())
+
+
+def _distance(apart: Tensor, traces: Tensor, trace_of_root: Tensor) -> float:
+    return float((apart.square().sum() + traces - 2 * trace_of_root).clamp(min=0))
+
+
+def _gaussian(mean: Tensor, covariance: Tensor, name: str) -> tuple[Tensor, Tensor]:
+    """A mean and covariance in float64; ValueError unless they fit, are finite and symmetric."""
+    mean = torch.as_tensor(mean).detach().double()
+    covariance = torch.as_tensor(covariance).detach().double()
+    if mean.ndim != 1 or not len(mean) or covariance.shape != (len(mean), len(mean)):
+        raise ValueError(
+            f"mean_{name} of shape {tuple(mean.shape)} and covariance_{name} of shape "
+            f"{tuple(covariance.shape)}: expected (dimensions,) and (dimensions, dimensions)"
+        )
+    if not (torch.isfinite(mean).all() and torch.isfinite(covariance).all()):
+        raise ValueError(f"mean_{name} or covariance_{name} has a value that is not finite")
+    if (covariance - covariance.T).abs().max() > 1e-6 * covariance.abs().max():
+        raise ValueError(f"covariance_{name} is not symmetric, as a covariance is")
+    return mean, (covariance + covariance.T) / 2
+
+
+def _trace_of_root(a: Tensor, b: Tensor) -> Tensor:
+    """tr (a b)^{1/2} for symmetric positive semi-definite matrices."""
+    factor, failed = torch.linalg.cholesky_ex(a)
+    if not failed:
+        squares = torch.linalg.eigvalsh(factor.T @ b @ factor)
+        if squares[0] > CONDITIONED * squares[-1]:
+            return squares.sqrt().sum()
+    return torch.linalg.svdvals(_root(a, "a").T @ _root(b, "b")).sum()
+
+
+def _root(covariance: Tensor, name: str) -> Tensor:
+    """R, (dimensions, rank), with R R^T the covariance; ValueError if an eigenvalue is negative."""
+    values, vectors = torch.linalg.eigh(covariance)
+    if values[0] < -1e-5 * values[-1].clamp(min=0):
+        raise ValueError(
+            f"covariance_{name} has the eigenvalue {float(values[0]):.3g} beside one of "
+            f"{float(values[-1]):.3g}: expected a covariance, which has none below 0"
+        )
+    # Eigenvalues within rounding of 0 are 0: their square roots would not be small.
+    kept = values > len(values) * torch.finfo(values.dtype).eps * values[-1]
+    return vectors[:, kept] * values[kept].sqrt()
