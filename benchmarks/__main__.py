@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks import chains, training
+from benchmarks import chains, metrics, training
 from ganlib import runtime
 
 
@@ -17,7 +17,9 @@ def main() -> None:
     run = runtime.start("book", options.device, 0)
     machine = runtime.describe(run)["device"]
     rows = [
-        {**row, "device": machine} for rows in (training.rows, chains.rows) for row in rows(run)
+        {**row, "device": machine}
+        for measured in (training, chains, metrics)
+        for row in measured.rows(run)
     ]
     print(f"on {machine}")
     print(f"{'name':<34}{'ours':>10}{'baseline':>12}{'ratio':>9}  unit")

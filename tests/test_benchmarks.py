@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as command
-from benchmarks import chains, training
+from benchmarks import chains, metrics, training
 from ganlib import runtime
 from ganlib.chains import PixelCNN
 from ganlib.chains.layers import MaskedConvolution, Whole
@@ -17,7 +17,8 @@ from ganlib.chains.layers import MaskedConvolution, Whole
 def test_the_command_writes_one_row_for_each_baseline_and_precision(monkeypatch, tmp_path, capsys):
     for name in ("BLOCKS", "ROUNDS", "WARM_UP"):
         monkeypatch.setattr(training, name, 1)
-    monkeypatch.setattr(chains, "rows", lambda run: [])
+    for module in (chains, metrics):
+        monkeypatch.setattr(module, "rows", lambda run: [])
     path = tmp_path / "rows.json"
     monkeypatch.setattr(sys, "argv", ["benchmarks", "--device", "cpu", "--json", str(path)])
     command.main()
@@ -87,3 +88,14 @@ def test_a_process_of_its_own_measures_memory():
     peak = chains._peak_megabytes("s_curve", "ours", runtime.start("smoke", "cpu", 0))
     # At least the output and its gradient: 2 × 32 × 128 × 28 × 28 floats of 4 bytes.
     assert 2 * 32 * 128 * 784 * 4 / 2**20 * 0.5 < peak < 2000
+
+
+def test_the_metrics_rows_agree_before_they_are_timed(monkeypatch):
+    for name, value in {"DIMENSIONS": 24, "SAMPLES": 200, "FEW": 9, "BLOCKS": 2}.items():
+        monkeypatch.setattr(metrics, name, value)
+    rows = {row["name"]: row for row in metrics.rows(runtime.start("smoke", "cpu", 0))}
+    eigenvalues = [f"frechet-24-vs-{library}-eigenvalues" for library in ("torch", "numpy")]
+    assert list(rows) == [*eigenvalues, "frechet-24-vs-sqrtm", "frechet-gram"]
+    assert all(row["ours"] > 0 and row["baseline"] > 0 for row in rows.values())
+    with pytest.raises(ArithmeticError, match="the distances differ"):
+        metrics._row("x", lambda: 1.0, lambda: 1.0001)

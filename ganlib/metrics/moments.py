@@ -3,15 +3,16 @@
 Everything is in float64: a Fréchet distance is a small difference of large traces.
 """
 
+import numpy
 import torch
 import torch.distributed as distributed
+from scipy import linalg
 from torch import Tensor
 
 from ganlib.metrics.inputs import feature_matrix, feature_pair
 
-# Where the smallest eigenvalue of a product is below this share of the largest, its square root
-# has lost the digits that the distance needs.
-CONDITIONED = 1e-10
+# The share of the traces that rounding may take from the fast way to a distance.
+PRECISION = 1e-9
 
 
 class Moments:
@@ -102,9 +103,10 @@ def frechet_distance(
     dimensions), both symmetric and positive semi-definite. In the features' units, squared; never
     negative.
 
-    No square root of a general matrix is taken. With C_a = L L^T the eigenvalues of C_a C_b are
-    those of the symmetric L^T C_b L; where either covariance is singular, symmetric eigenvalues
-    give a root R of each, and the singular values of R_a^T R_b are the square roots themselves.
+    No square root of a general matrix is taken. With C_b = L L^T the eigenvalues of C_a C_b are
+    those of the symmetric L^T C_a L; where a covariance is singular, or so nearly that their roots
+    would be rounding, symmetric eigenvalues give a root R of each covariance, and the singular
+    values of R_a^T R_b are the square roots themselves. Computed on the CPU.
     Raises ValueError for shapes that do not fit, values that are not finite, and matrices that
     are no covariances.
     """
@@ -112,8 +114,9 @@ def frechet_distance(
     mean_b, covariance_b = _gaussian(mean_b, covariance_b, "b")
     if mean_a.shape != mean_b.shape:
         raise ValueError(f"{len(mean_a)} and {len(mean_b)} dimensions: expected as many")
-    traces = covariance_a.trace() + covariance_b.trace()
-    return _distance(mean_a - mean_b, traces, _trace_of_root(covariance_a, covariance_b))
+    traces = float(covariance_a.trace() + covariance_b.trace())
+    root = _trace_of_root(covariance_a.numpy(), covariance_b.numpy(), PRECISION * traces)
+    return _distance(mean_a - mean_b, traces, root)
 
 
 def frechet_distance_between(features_a: Tensor, features_b: Tensor) -> float:
@@ -131,48 +134,54 @@ def frechet_distance_between(features_a: Tensor, features_b: Tensor) -> float:
     mean_a, mean_b = a.mean(0), b.mean(0)
     rows_a = (a - mean_a) / (len(a) - 1) ** 0.5
     rows_b = (b - mean_b) / (len(b) - 1) ** 0.5
-    traces = rows_a.square().sum() + rows_b.square().sum()
-    return _distance(mean_a - mean_b, traces, torch.linalg.svdvals(rows_a @ rows_b.T).sum())
+    traces = float(rows_a.square().sum() + rows_b.square().sum())
+    root = float(torch.linalg.svdvals(rows_a @ rows_b.T).sum())
+    return _distance(mean_a - mean_b, traces, root)
 
 
-def _distance(apart: Tensor, traces: Tensor, trace_of_root: Tensor) -> float:
-    return float((apart.square().sum() + traces - 2 * trace_of_root).clamp(min=0))
+def _distance(apart: Tensor, traces: float, trace_of_root: float) -> float:
+    return max(0.0, float(apart.square().sum()) + traces - 2 * trace_of_root)
 
 
 def _gaussian(mean: Tensor, covariance: Tensor, name: str) -> tuple[Tensor, Tensor]:
-    """A mean and covariance in float64; ValueError unless they fit, are finite and symmetric."""
-    mean = torch.as_tensor(mean).detach().double()
-    covariance = torch.as_tensor(covariance).detach().double()
+    """Both in float64 on the CPU; ValueError unless they fit, are finite and symmetric."""
+    mean = torch.as_tensor(mean).detach().double().cpu()
+    covariance = torch.as_tensor(covariance).detach().double().cpu()
     if mean.ndim != 1 or not len(mean) or covariance.shape != (len(mean), len(mean)):
         raise ValueError(
             f"mean_{name} of shape {tuple(mean.shape)} and covariance_{name} of shape "
             f"{tuple(covariance.shape)}: expected (dimensions,) and (dimensions, dimensions)"
         )
-    if not (torch.isfinite(mean).all() and torch.isfinite(covariance).all()):
+    if not torch.isfinite(mean.sum() + covariance.sum()):
         raise ValueError(f"mean_{name} or covariance_{name} has a value that is not finite")
-    if (covariance - covariance.T).abs().max() > 1e-6 * covariance.abs().max():
+    if (covariance - covariance.T).max() > 1e-6 * covariance.diagonal().abs().max():
         raise ValueError(f"covariance_{name} is not symmetric, as a covariance is")
-    return mean, (covariance + covariance.T) / 2
+    return mean, covariance
 
 
-def _trace_of_root(a: Tensor, b: Tensor) -> Tensor:
-    """tr (a b)^{1/2} for symmetric positive semi-definite matrices."""
-    factor, failed = torch.linalg.cholesky_ex(a)
-    if not failed:
-        squares = torch.linalg.eigvalsh(factor.T @ b @ factor)
-        if squares[0] > CONDITIONED * squares[-1]:
-            return squares.sqrt().sum()
-    return torch.linalg.svdvals(_root(a, "a").T @ _root(b, "b")).sum()
+def _trace_of_root(a: numpy.ndarray, b: numpy.ndarray, tolerance: float) -> float:
+    """tr (a b)^{1/2} for symmetric positive semi-definite matrices, to within `tolerance`."""
+    try:
+        # LAPACK's generalized problem a b x = w x: it factors b = L L^T and solves L^T a L.
+        squares = linalg.eigh(a, b, type=2, eigvals_only=True, driver="gv", check_finite=False)
+    except linalg.LinAlgError:
+        pass
+    else:
+        # Every eigenvalue is off by about the rounding of the largest; roots of small ones by more.
+        rounding = 4 * numpy.finfo(squares.dtype).eps * squares[-1]
+        if squares[0] > rounding > 0 and (rounding / numpy.sqrt(squares)).sum() <= tolerance:
+            return float(numpy.sqrt(squares).sum())
+    return float(linalg.svdvals(_root(a, "a").T @ _root(b, "b"), check_finite=False).sum())
 
 
-def _root(covariance: Tensor, name: str) -> Tensor:
+def _root(covariance: numpy.ndarray, name: str) -> numpy.ndarray:
     """R, (dimensions, rank), with R R^T the covariance; ValueError if an eigenvalue is negative."""
-    values, vectors = torch.linalg.eigh(covariance)
-    if values[0] < -1e-5 * values[-1].clamp(min=0):
+    values, vectors = linalg.eigh(covariance, check_finite=False)
+    if values[0] < -1e-5 * max(values[-1], 0):
         raise ValueError(
-            f"covariance_{name} has the eigenvalue {float(values[0]):.3g} beside one of "
-            f"{float(values[-1]):.3g}: expected a covariance, which has none below 0"
+            f"covariance_{name} has the eigenvalue {values[0]:.3g} beside one of "
+            f"{values[-1]:.3g}: expected a covariance, which has none below 0"
         )
     # Eigenvalues within rounding of 0 are 0: their square roots would not be small.
-    kept = values > len(values) * torch.finfo(values.dtype).eps * values[-1]
-    return vectors[:, kept] * values[kept].sqrt()
+    kept = values > len(values) * numpy.finfo(values.dtype).eps * values[-1]
+    return vectors[:, kept] * numpy.sqrt(values[kept])
