@@ -30,9 +30,9 @@ from ganlib.runtime import Choice, Run
 
 def minimax_mnist(run: Run) -> Recipe:
     """A DCGAN pair on MNIST with the non-saturating loss and one-sided label smoothing at 0.9."""
-    width = run.pick(smoke=8, book=32, paper=_paper(run, gpu=64, cpu=32))
+    width = run.pick(smoke=8, book=32, paper=64)
     size = run.pick(smoke=32, book=64, paper=_paper(run, gpu=128, cpu=64))
-    rate = run.pick(smoke=2e-3, book=2e-3, paper=_paper(run, gpu=2e-4, cpu=2e-3))
+    rate = run.pick(smoke=2e-3, book=2e-3, paper=_paper(run, gpu=2e-4, cpu=4e-4))
     noise_size = 64
     generator = DCGANGenerator(noise_size, width=width)
     discriminator = DCGANDiscriminator(width=width)
