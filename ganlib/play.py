@@ -63,6 +63,7 @@ def play(
     checkpoint: Path | str | None = None,
     save_every: int = 500,
     observe: Callable[[int], None] | None = None,
+    show: bool = True,
 ) -> Outcome:
     """Play a recipe's rounds; leave its game trained and in eval mode.
 
@@ -71,6 +72,7 @@ def play(
         not.
     observe: called with the number of finished rounds after each round, and once before the
         first. What it draws from torch's generators does not disturb the run.
+    show: whether to show a progress bar.
 
     All randomness comes from the run's seed: torch's global generators are seeded here and
     given back as they were. Raises NotFiniteError when a loss or a weight stops being finite (on
@@ -87,7 +89,7 @@ def play(
         state = State(recipe, run)
         if checkpoint is not None and Path(checkpoint).exists():
             state.load(Path(checkpoint))
-        losses = _play_rounds(state, checkpoint, save_every, observe)
+        losses = _play_rounds(state, checkpoint, save_every, observe, show)
     recipe.game.eval()
     averages = {player: average.network for player, average in state.averages.items()}
     return Outcome(losses, averages, time.perf_counter() - began, recipe.rounds)
@@ -98,6 +100,7 @@ def _play_rounds(
     checkpoint: Path | str | None,
     save_every: int,
     observe: Callable[[int], None] | None,
+    show: bool,
 ) -> dict[str, numpy.ndarray]:
     recipe, run = state.recipe, state.run
     look_at_once = run.device.type == "cpu"
@@ -106,7 +109,7 @@ def _play_rounds(
     recipe.game.train()
     if observe is not None and state.round == 0:
         _observe(observe, state)
-    with Progress(title, recipe.rounds, state.round, shown=run.rank == 0) as bar:
+    with Progress(title, recipe.rounds, state.round, shown=show and run.rank == 0) as bar:
         while state.round < recipe.rounds:
             state.set_rates()
             for turn in recipe.game.turns:

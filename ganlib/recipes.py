@@ -214,6 +214,13 @@ def trained_network(name: str, player: str) -> tuple[nn.Module, dict[str, object
     return built.eval().requires_grad_(False), provenance
 
 
+def shipped(player: str) -> list[str]:
+    """The recipes of which the book ships this trained player, by name, in alphabetical order."""
+    ending = f"-paper-{player}"
+    paths = (data_folder() / "checkpoints").glob(f"*{ending}.safetensors")
+    return sorted(path.stem.removesuffix(ending) for path in paths)
+
+
 def trained_chain(name: str) -> tuple[Chain, dict[str, object]]:
     """The chain that the book ships, trained by the recipe of that name, and how it was made.
 

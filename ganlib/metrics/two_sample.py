@@ -63,6 +63,7 @@ def classifier_two_sample_test(
             schedule=cosine,
         ),
         run,
+        show=False,
     )
     unseen = ((torch.cat([a[half:], b[half:]]) - mean) / scale).float()
     with torch.no_grad():
