@@ -22,7 +22,7 @@ def gaussian_noise(
 
 def blur(images: Tensor, deviation: float) -> Tensor:
     """Convolve with a Gaussian of this standard deviation in pixels; edges go on as they end."""
-    if deviation < 0:
+    if not 0 <= deviation < math.inf:
         raise ValueError(f"deviation={deviation}: expected 0 or more, in pixels")
     if deviation == 0:
         return images.clone()
@@ -55,30 +55,31 @@ def rectangles(
 
 
 def swirl(images: Tensor, strength: float, radius: float | None = None) -> Tensor:
-    """Turn each image about its centre: by `strength` radians there, and by half at radius / 5.
+    """Turn each image about its centre, by `strength` radians there and less with the distance.
 
-    The angle falls off as 2^(-5 ρ / radius) with the distance ρ in pixels (scikit-image's `swirl`,
-    which the paper used). radius: default the image's width. Between pixels linear; what comes
-    from outside continues the edge.
+    The angle at ρ pixels is strength · exp(-5 ρ / (radius · ln 2)), a thousandth at the radius
+    (scikit-image's `swirl`, which the paper used). radius: in pixels, default twice the width.
+    Between pixels linear; what comes from outside continues the edge.
     """
+    if not math.isfinite(strength):
+        raise ValueError(f"strength={strength}: expected a finite number of radians")
+    if strength == 0:
+        return images.clone()
     height, width = images.shape[2:]
-    radius = width if radius is None else radius
+    radius = 2 * width if radius is None else radius
     if not radius > 0:
         raise ValueError(f"radius={radius}: expected a positive number of pixels")
     y = torch.arange(height, dtype=images.dtype, device=images.device) - (height - 1) / 2
     x = torch.arange(width, dtype=images.dtype, device=images.device) - (width - 1) / 2
     y, x = torch.meshgrid(y, x, indexing="ij")
     distance = torch.hypot(x, y)
-    angle = torch.atan2(y, x) + strength * torch.exp2(-5 * distance / radius)
+    angle = torch.atan2(y, x) + strength * torch.exp(-5 / math.log(2) * distance / radius)
     sources = torch.stack(
         [distance * angle.cos() * 2 / (width - 1), distance * angle.sin() * 2 / (height - 1)], dim=2
     )
-    return grid_sample(
-        images,
-        sources.expand(len(images), -1, -1, -1),
-        padding_mode="border",
-        align_corners=True,
-    )
+    sources = sources.expand(len(images), -1, -1, -1)
+    turned = grid_sample(images, sources, padding_mode="border", align_corners=True)
+    return turned.clamp(-1, 1)
 
 
 def salt_and_pepper(

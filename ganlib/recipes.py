@@ -209,7 +209,13 @@ def trained_network(name: str, player: str) -> tuple[nn.Module, dict[str, object
             f"{path} does not say how to build its network: its class is "
             f"{network.get('class')!r}, expected one of {', '.join(NETWORKS)}"
         )
-    built = NETWORKS[network["class"]](**network["settings"])
+    try:
+        built = NETWORKS[network["class"]](**network["settings"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} does not say how to build its {network['class']}: expected all of its "
+            f"settings ({error})"
+        ) from None
     provenance = checkpoints.restore(path, built)
     return built.eval().requires_grad_(False), provenance
 

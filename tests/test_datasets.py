@@ -32,6 +32,7 @@ from ganlib.datasets import (
     mixture_1d,
     mnist,
     read_idx,
+    stacked_mnist,
     to_signed_unit,
 )
 
@@ -577,3 +578,58 @@ def test_binarized_mnist_is_drawn_once_and_for_all():
     packed = binarized_mnist("test").numpy().tobytes()
     assert packed == binarized_mnist("test").numpy().tobytes()
     assert hashlib.md5(packed).hexdigest() == "f0683c469de09453f6fad3de8dfed08c"
+
+
+# Stacked digits
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_stacked_digits_are_digits_whose_labels_make_the_mode(split):
+    images, modes = stacked_mnist(split, 400, seed=3)
+    assert (images.shape, images.dtype) == ((400, 3, 28, 28), torch.uint8)
+    assert (modes.shape, modes.dtype) == ((400,), torch.int64)
+    labels = {}
+    for digit, label in zip(*mnist(split, MNIST), strict=True):
+        labels.setdefault(digit.numpy().tobytes(), set()).add(int(label))
+    for image, mode in zip(images.numpy(), modes.tolist(), strict=True):
+        for channel, figure in zip(image, f"{mode:03}", strict=True):
+            assert int(figure) in labels[channel.tobytes()]
+
+
+def test_stacked_digits_are_drawn_independently_and_evenly():
+    modes = stacked_mnist("train", 60_000)[1].numpy()
+    share = numpy.bincount(mnist("train")[1].numpy()) / 60_000
+    digits = modes // 100, modes // 10 % 10, modes % 10
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        table = numpy.histogram2d(digits[one], digits[other], bins=10, range=[[0, 10]] * 2)[0]
+        expected = numpy.outer(share, share) * len(modes)
+        assert stats.chisquare(table.flatten(), expected.flatten()).pvalue > 1e-6
+
+
+def test_by_default_as_many_are_stacked_as_the_literature_judges():
+    images, modes = stacked_mnist("test")
+    assert len(images) == len(modes) == 25_600
+
+
+def test_a_seed_fixes_the_stacks_whatever_was_drawn():
+    images, modes = stacked_mnist("test", 50, seed=1)
+    numpy.random.seed(8)
+    state = numpy.random.get_state()[1].tolist()
+    again, modes_again = stacked_mnist("test", 50, 1, MNIST)
+    assert torch.equal(images, again) and torch.equal(modes, modes_again)
+    assert numpy.random.get_state()[1].tolist() == state
+    assert not torch.equal(modes, stacked_mnist("test", 50, seed=2)[1])
+
+
+def test_stacks_are_drawn_once_and_for_all():
+    assert stacked_mnist("train", 8)[1].tolist() == [417, 187, 584, 468, 438, 116, 426, 164]
+    images, modes = stacked_mnist("test", 100)
+    assert modes[:8].tolist() == [611, 126, 452, 571, 368, 215, 28, 167]
+    assert hashlib.md5(images.numpy().tobytes()).hexdigest() == "a4cb8b93b098b3cdcf25f391c191661b"
+
+
+def test_stacks_of_a_wrong_split_or_without_files_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="'valid'.*'train'.*'test'"):
+        stacked_mnist("valid", 5)
+    with pytest.raises(DataError, match="is missing"):
+        stacked_mnist("test", 5, folder=tmp_path)

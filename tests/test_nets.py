@@ -6,7 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from ganlib.nets import DCGANDiscriminator, DCGANGenerator, Float, Logit, Perceptron
+from ganlib.nets import (
+    DCGANDiscriminator,
+    DCGANGenerator,
+    DigitClassifier,
+    Float,
+    Logit,
+    Perceptron,
+)
 
 
 def parameter_count(network):
@@ -85,6 +92,7 @@ def test_dcgan_starts_from_small_normal_weights(network):
         (Logit(3), torch.randn(4, 3)),
         (DCGANGenerator(3, 8, width=2), torch.randn(4, 3)),
         (DCGANDiscriminator(8, width=2), torch.randn(4, 1, 8, 8)),
+        (DigitClassifier(width=2), torch.randn(4, 1, 28, 28)),
     ],
 )
 def test_outputs_are_float32_under_autocast(network, inputs):
@@ -127,3 +135,57 @@ def test_a_slice_of_a_network_is_a_network():
     features = discriminator[:-3](images)
     torch.testing.assert_close(discriminator[-3:](features), discriminator(images))
     assert discriminator[0] is list(discriminator)[0]
+
+
+@pytest.mark.parametrize("classes, channels, width, features", [(10, 1, 4, 16), (7, 3, 2, 5)])
+def test_a_digit_classifier_goes_by_way_of_features(classes, channels, width, features):
+    torch.manual_seed(0)
+    network = DigitClassifier(classes, channels, width, features).eval()
+    images = torch.rand(6, channels, 28, 28) * 2 - 1
+    before = images.clone()
+    vectors, logits = network.embed(images), network(images)
+    assert (vectors.shape, vectors.dtype) == ((6, features), torch.float32)
+    assert (logits.shape, logits.dtype) == ((6, classes), torch.float32)
+    assert (vectors >= 0).all() and vectors.any()
+    assert torch.equal(logits, network.head(vectors))
+    # Without dropout the head is a linear layer.
+    [linear] = (m for m in network.head if isinstance(m, nn.Linear))
+    torch.testing.assert_close(logits, vectors @ linear.weight.T + linear.bias)
+    assert torch.equal(images, before)
+
+
+def test_a_digit_classifier_drops_features_only_in_training():
+    torch.manual_seed(0)
+    network = DigitClassifier(width=2)
+    vectors = torch.rand(4, 128)
+    assert not torch.equal(network.train().head(vectors), network.head(vectors))
+    assert torch.equal(network.eval().head(vectors), network.head(vectors))
+
+
+def test_an_image_is_classified_by_itself():
+    torch.manual_seed(0)
+    network = DigitClassifier(width=4).eval()
+    images = torch.rand(5, 1, 28, 28)
+    alone = torch.cat([network(image[None]) for image in images])
+    torch.testing.assert_close(network(images), alone, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"classes": 7, "channels": 3, "width": 2, "features": 5}, {"width": 3}]
+)
+def test_the_settings_of_a_digit_classifier_build_it_again(settings):
+    network = DigitClassifier(**settings).eval()
+    assert settings.items() <= network.settings.items()
+    again = DigitClassifier(**network.settings).eval()
+    assert again.settings == network.settings
+    again.load_state_dict(network.state_dict())
+    images = torch.rand(2, network.settings["channels"], 28, 28)
+    assert torch.equal(again(images), network(images))
+
+
+def test_the_parameters_of_a_digit_classifier_counted_by_hand():
+    # Kernels of 3 x 3; batch normalization has a scale and a shift; 28 is halved to 14, 7 and 3.
+    kernels = (1 * 32 + 32 * 64 + 64 * 64) * 9 + 2 * (32 + 64 + 64)
+    assert parameter_count(DigitClassifier()) == kernels + (64 * 9 + 1) * 128 + (128 + 1) * 10
+    kernels = (3 * 4 + 4 * 8 + 8 * 8) * 9 + 2 * (4 + 8 + 8)
+    assert parameter_count(DigitClassifier(7, 3, 4, 5)) == kernels + (8 * 9 + 1) * 5 + (5 + 1) * 7

@@ -1,6 +1,7 @@
 """Recipes build at every preset, train from a shell, resume, and export with their provenance."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -12,10 +13,10 @@ from ganlib import checkpoints, runtime
 from ganlib.__main__ import _network
 from ganlib.chains import LMConv, log_likelihood, orders
 from ganlib.checkpoints import CheckpointError
-from ganlib.datasets import data_folder
-from ganlib.nets import DCGANGenerator
+from ganlib.datasets import data_folder, mnist, to_signed_unit
+from ganlib.nets import DCGANGenerator, DigitClassifier
 from ganlib.play import play
-from ganlib.recipes import RECIPES, build, checkpoint_path, trained_chain
+from ganlib.recipes import RECIPES, build, checkpoint_path, trained_chain, trained_network
 
 
 @pytest.mark.parametrize("preset", runtime.PRESETS)
@@ -153,3 +154,95 @@ def test_the_shipped_chains_are_whole_small_and_of_known_origin(name):
     assert sum(row["recipe"] == name for row in rows) == (11 if name == "lmconv-binary" else 1)
     images = torch.randint(chain.levels, (1, 1, 28, 28))
     assert torch.isfinite(log_likelihood(chain, images)).all()
+
+
+def accuracy_on_unseen_digits(classifier, count):
+    """The share of the first test digits that a classifier reads right."""
+    images, labels = mnist("test")
+    with torch.no_grad():
+        read = classifier(to_signed_unit(images[:count])).argmax(1)
+    return (read == labels[:count]).double().mean().item()
+
+
+def test_a_smoke_run_of_digits_learns_to_read():
+    run = runtime.start("smoke", "cpu", 0)
+    recipe = build("digits", run)
+    count = 1000
+    # A classifier that does not look is right for a tenth, and at best for the commonest digit.
+    commonest = mnist("test")[1][:count].bincount().max().item() / count
+    chance = commonest + 6 * math.sqrt(commonest * (1 - commonest) / count)
+    assert accuracy_on_unseen_digits(recipe.game.classifier.eval(), count) < chance
+    outcome = play(recipe, run)
+    for classifier in (recipe.game.classifier, outcome.averages["classifier"]):
+        assert not classifier.training
+        assert accuracy_on_unseen_digits(classifier, count) > chance
+    losses = outcome.losses["classifier"]
+    # Where nothing is known, the cross-entropy of ten classes is log 10.
+    assert len(losses) == 100 and losses[-10:].mean() < math.log(10)
+
+
+def test_the_loss_of_a_classifier_is_the_mean_of_minus_the_log_of_its_softmax():
+    run = runtime.start("smoke", "cpu", 0)
+    game = build("digits", run).game.eval()
+    images, labels = torch.rand(5, 1, 28, 28), torch.tensor([3, 0, 9, 3, 1])
+    exponentials = game.classifier(images).double().exp()
+    shares = exponentials[range(5), labels] / exponentials.sum(1)
+    torch.testing.assert_close(game.loss((images, labels)).double(), -shares.log().mean())
+
+
+def test_the_shipped_classifier_is_whole_small_and_of_known_origin():
+    path = data_folder() / "checkpoints" / "digits-paper-classifier.safetensors"
+    assert path.stat().st_size <= 10_000_000
+    classifier, made = trained_network("digits", "classifier")
+    assert isinstance(classifier, DigitClassifier) and not classifier.training
+    assert not any(parameter.requires_grad for parameter in classifier.parameters())
+    assert made["recipe"] == "digits" and made["preset"] == "paper" and len(made["commit"]) == 40
+    assert {"device", "torch", "precision", "seed", "seconds of the last call"} <= made.keys()
+    recipe = build("digits", runtime.start("paper", "cpu", made["seed"]))
+    assert made["network"]["settings"] == recipe.game.classifier.settings == classifier.settings
+    assert made["rounds"] == recipe.rounds
+    written = json.loads((data_folder() / "results" / "digits-paper.json").read_text())
+    assert written.items() <= made.items()
+    assert accuracy_on_unseen_digits(classifier, 1000) >= 0.98
+
+
+def test_a_trained_network_is_had_again_by_recipe_and_player(tmp_path, monkeypatch):
+    monkeypatch.setenv("GANLIB_DATA", str(tmp_path))
+    with pytest.raises(CheckpointError, match="is missing: expected a safetensors file"):
+        trained_network("digits", "classifier")
+    path = tmp_path / "checkpoints" / "digits-paper-classifier.safetensors"
+    network = DigitClassifier(classes=3, width=2, features=5)
+    checkpoints.export(path, network, {"rounds": 4, **_network(network)})
+    found, made = trained_network("digits", "classifier")
+    assert made == {"rounds": 4, **_network(network)}
+    assert isinstance(found, DigitClassifier) and not found.training
+    assert not any(parameter.requires_grad for parameter in found.parameters())
+    images = torch.rand(2, 1, 28, 28)
+    assert torch.equal(found(images), network.eval()(images))
+    with pytest.raises(CheckpointError, match="is missing: expected a safetensors file"):
+        trained_network("digits", "generator")
+    content = path.read_bytes()
+    for length in (0, 7, 300, len(content) - 1):
+        path.write_bytes(content[:length])
+        with pytest.raises(CheckpointError, match="cannot be read"):
+            trained_network("digits", "classifier")
+
+
+@pytest.mark.parametrize(
+    "provenance",
+    [
+        {},
+        {"network": {}},
+        {"network": {"class": "Linear", "settings": {}}},
+        {"network": {"class": "DigitClassifier"}},
+        {"network": {"class": "DigitClassifier", "settings": {"depth": 3}}},
+        {"network": {"class": "DigitClassifier", "settings": {"width": 8}}},
+        {"network": {"class": "DCGANGenerator", "settings": {}}},
+    ],
+)
+def test_a_file_of_another_network_than_it_says_is_refused(provenance, tmp_path, monkeypatch):
+    monkeypatch.setenv("GANLIB_DATA", str(tmp_path))
+    path = tmp_path / "checkpoints" / "digits-paper-classifier.safetensors"
+    checkpoints.export(path, DigitClassifier(width=2), provenance)
+    with pytest.raises(CheckpointError, match="digits-paper-classifier"):
+        trained_network("digits", "classifier")

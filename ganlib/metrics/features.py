@@ -5,7 +5,8 @@ vectors (count, dimensions) and probabilities (count, classes).
 """
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ganlib import checkpoints
+from ganlib.checkpoints import CheckpointError
 from ganlib.nets import DigitClassifier
 from ganlib.recipes import trained_network
 
@@ -48,7 +50,7 @@ def extract(
             f"images from {float(images.min()):.3g} to {float(images.max()):.3g}: expected values "
             "in [-1, 1] (`datasets.to_signed_unit` makes them from bytes)"
         )
-    with torch.no_grad():
+    with torch.no_grad(), _full_precision(torch.device(device)):
         parts = [extractor(part.float().to(device)) for part in images.split(batch_size)]
     features = Features(*(torch.cat(side).float().cpu() for side in zip(*parts, strict=True)))
     for name, side in features._asdict().items():
@@ -59,6 +61,21 @@ def extract(
                 + f": expected finite numbers, ({len(images)}, any)"
             )
     return features
+
+
+@contextmanager
+def _full_precision(device: torch.device) -> Iterator[None]:
+    """No autocast and no TF32, so that features are the same on every machine but for rounding."""
+    backends = torch.backends.cuda.matmul, torch.backends.cudnn
+    allowed = [backend.allow_tf32 for backend in backends]
+    try:
+        for backend in backends:
+            backend.allow_tf32 = False
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        for backend, was_allowed in zip(backends, allowed, strict=True):
+            backend.allow_tf32 = was_allowed
 
 
 def classifier_features(classifier: DigitClassifier) -> Extractor:
@@ -78,6 +95,10 @@ def digit_features(device: torch.device | str = "cpu") -> Extractor:
     128 features and 10 classes. Raises CheckpointError where its weights are missing or damaged.
     """
     classifier, _ = trained_network("digits", "classifier")
+    if not isinstance(classifier, DigitClassifier):
+        raise CheckpointError(
+            f"digits-paper-classifier holds a {type(classifier).__name__}, not a DigitClassifier"
+        )
     return classifier_features(classifier.to(device))
 
 
@@ -90,7 +111,8 @@ def inception_features(
     tensors, or the tensors by name. The extractor takes images of 1 or 3 channels and any size,
     rounds them to bytes as published figures do, and gives 2048 features and 1008 probabilities.
     Raises ImportError that says what to install where torch-fidelity is missing, CheckpointError
-    for a file that cannot be read, ValueError for tensors of another network.
+    for a file that cannot be read, ValueError for tensors of another network; and what
+    `torch.hub.load_state_dict_from_url` raises where the download fails.
     """
     try:
         from torch_fidelity import feature_extractor_inceptionv3 as published

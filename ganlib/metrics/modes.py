@@ -38,7 +38,9 @@ def mode_statistics(
     no probabilities.
     """
     modes, weights = torch.as_tensor(modes), torch.as_tensor(weights).double()
-    if modes.ndim != 1 or not len(modes) or modes.is_floating_point():
+    if weights.ndim != 1:
+        raise ValueError(f"weights of shape {tuple(weights.shape)}: expected (modes,)")
+    if modes.ndim != 1 or not len(modes) or modes.is_floating_point() or modes.dtype == torch.bool:
         raise ValueError(
             f"modes: {modes.dtype} of shape {tuple(modes.shape)}, expected whole numbers (count,)"
         )
@@ -46,7 +48,9 @@ def mode_statistics(
         raise ValueError(
             f"modes from {int(modes.min())} to {int(modes.max())}: expected 0 to {len(weights) - 1}"
         )
-    good = torch.ones_like(modes, dtype=torch.bool) if high_quality is None else high_quality
+    good = torch.ones_like(modes, dtype=torch.bool)
+    if high_quality is not None:
+        good = torch.as_tensor(high_quality)
     if good.shape != modes.shape or good.dtype != torch.bool:
         raise ValueError(
             f"high_quality: {good.dtype} of shape {tuple(good.shape)}, expected bool "
@@ -99,7 +103,10 @@ def stacked_modes(images: Tensor, classify: Callable[[Tensor], Tensor]) -> Tenso
 def stacked_weights(labels: Tensor) -> Tensor:
     """The probabilities of the 1,000 modes of stacked digits drawn independently, (1000,).
 
-    labels: the labels 0 to 9 of the digits that are stacked, (count,).
+    labels: the labels 0 to 9 of the digits that are stacked, (count,). Raises ValueError for none,
+    or others.
     """
+    if not len(labels) or labels.min() < 0 or labels.max() > 9:
+        raise ValueError("labels: expected one or more, each from 0 to 9")
     share = labels.bincount(minlength=10).double() / len(labels)
     return torch.einsum("a,b,c->abc", share, share, share).flatten()

@@ -31,10 +31,12 @@ def classifier_two_sample_test(
     """Train a small network to tell the sets apart on one half, and count on the other.
 
     features_a, features_b: (count, dimensions), 8 or more of each; of the larger set as many are
-    used as the smaller has. If both come from one distribution, the held-out answers are fair coin
-    tosses whatever was learnt, so the binomial p-value is exact (Lopez-Paz and Oquab, 2017, section
-    3). A network that learns nothing makes the test weak, never wrong. Raises ValueError for
-    features that are not finite, of different dimensions, or too few.
+    used as the smaller has. If both come from one distribution, a held-out example of one set is
+    told right with as much chance as one of the other is told wrong, whatever was learnt, so right
+    answers exceed a half no more often than a fair coin's would: the binomial p-value is never too
+    small (Lopez-Paz and Oquab, 2017, section 3; Hoeffding, 1956). A network that learns nothing
+    makes the test weak, not wrong. Raises ValueError for features that are not finite, of different
+    dimensions, or too few.
     """
     a, b = feature_pair(features_a, features_b, ("features_a", "features_b"), at_least=8)
     draws = torch.Generator().manual_seed(seed)
@@ -45,7 +47,9 @@ def classifier_two_sample_test(
     mean, scale = training.mean(0), training.std(0)
     scale = torch.where(scale > 0, scale, 1.0)
     labels = torch.arange(2, device=a.device).repeat_interleave(half)
-    classifier = Perceptron(a.shape[1], 2).to(a.device)
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        classifier = Perceptron(a.shape[1], 2).to(a.device)
     run = Run("book", a.device, seed, torch.float32)
     play(
         Recipe(
