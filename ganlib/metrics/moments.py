@@ -167,8 +167,10 @@ def _trace_of_root(a: numpy.ndarray, b: numpy.ndarray, tolerance: float) -> floa
     except linalg.LinAlgError:
         pass
     else:
-        # Every eigenvalue is off by about the rounding of the largest; roots of small ones by more.
-        rounding = 4 * numpy.finfo(squares.dtype).eps * squares[-1]
+        # Every eigenvalue is off by about the rounding of what was multiplied, which may be far
+        # larger than the product; roots of small ones by more.
+        scale = float(linalg.norm(a)) * float(linalg.norm(b))
+        rounding = 4 * numpy.finfo(squares.dtype).eps * scale
         if squares[0] > rounding > 0 and (rounding / numpy.sqrt(squares)).sum() <= tolerance:
             return float(numpy.sqrt(squares).sum())
     return float(linalg.svdvals(_root(a, "a").T @ _root(b, "b"), check_finite=False).sum())
@@ -183,5 +185,6 @@ def _root(covariance: numpy.ndarray, name: str) -> numpy.ndarray:
             f"{values[-1]:.3g}: expected a covariance, which has none below 0"
         )
     # Eigenvalues within rounding of 0 are 0: their square roots would not be small.
-    kept = values > len(values) * numpy.finfo(values.dtype).eps * values[-1]
+    # LAPACK leaves up to some 25 roundings of the largest in their place, at any size.
+    kept = values > (64 + len(values)) * numpy.finfo(values.dtype).eps * values[-1]
     return vectors[:, kept] * numpy.sqrt(values[kept])

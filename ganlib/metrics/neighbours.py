@@ -11,6 +11,10 @@ from torch import Tensor
 
 from ganlib.metrics.inputs import feature_pair
 
+# Squared distances are differences of squares: what lies this share of them outside a ball may be
+# on its edge, as a copy of the neighbour that the ball reaches to is.
+ROUNDING = 1e-12
+
 
 def nearest_neighbours(
     queries: Tensor, references: Tensor, block: int = 1000
@@ -118,8 +122,10 @@ def _inside(
 ) -> tuple[Tensor, Tensor]:
     """How many balls hold each point, (points,), and which balls hold any, (centres,)."""
     counts, occupied = [], torch.zeros(len(centres), dtype=torch.bool, device=centres.device)
+    lengths = centres.square().sum(1)
     for part in points.split(block):
-        within = _squared_distances(part, centres) <= squared_radii
+        slack = ROUNDING * (lengths + part.square().sum(1, keepdim=True))
+        within = _squared_distances(part, centres) <= squared_radii + slack
         counts.append(within.sum(1))
         occupied |= within.any(0)
     return torch.cat(counts), occupied

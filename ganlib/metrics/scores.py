@@ -15,6 +15,8 @@ def inception_score(probabilities: Tensor, splits: int | None = None) -> float |
     mean and deviation Salimans et al. (2016, section 4) report for ten. Raises ValueError for
     rows that are no probabilities, or fewer examples than splits.
     """
+    if splits is not None and splits < 1:
+        raise ValueError(f"splits={splits}: expected 1 or more")
     p = feature_matrix(probabilities, "probabilities", at_least=splits or 1)
     off = (p.sum(1) - 1).abs()
     if (p < 0).any() or off.max() > 1e-4:
@@ -25,15 +27,13 @@ def inception_score(probabilities: Tensor, splits: int | None = None) -> float |
         )
     if splits is None:
         return float(_score(p))
-    if splits < 1:
-        raise ValueError(f"splits={splits}: expected 1 or more")
     return torch.stack([_score(part) for part in p.tensor_split(splits)])
 
 
 def _score(p: Tensor) -> Tensor:
     marginal = p.mean(0)
-    divergences = (torch.xlogy(p, p) - torch.xlogy(p, marginal)).sum(1)
-    return divergences.mean().clamp(min=0).exp()
+    divergence = torch.xlogy(p, p).sum(1).mean() - torch.xlogy(marginal, marginal).sum()
+    return divergence.clamp(min=0).exp()
 
 
 def kernel_distance(

@@ -1,22 +1,12 @@
-"""Metrics from samples against brute force in numpy."""
+"""The Parzen estimate against the loop over kernels, its integral and its closed form."""
 
 import math
 
 import numpy
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
-from ganlib.metrics import nearest_neighbours, parzen_log_likelihood
-
-small_integers = st.integers(-5, 5).map(float)
-
-
-def brute_force_distances(queries, references):
-    flat = queries.reshape(len(queries), 1, -1) - references.reshape(1, len(references), -1)
-    return numpy.sqrt((flat**2).sum(2))
+from ganlib.metrics import parzen_log_likelihood
 
 
 def parzen_by_loop(samples, points, bandwidth):
@@ -31,55 +21,6 @@ def parzen_by_loop(samples, points, bandwidth):
         ]
         values.append(math.log(numpy.mean(kernels)))
     return values
-
-
-def test_nearest_neighbours_are_those_of_brute_force():
-    random = numpy.random.default_rng(0)
-    queries, references = random.normal(size=(60, 1, 6, 6)), random.normal(size=(200, 1, 6, 6))
-    distances, indices = nearest_neighbours(torch.tensor(queries), torch.tensor(references))
-    exact = brute_force_distances(queries, references)
-    assert indices.tolist() == exact.argmin(1).tolist()
-    assert distances.tolist() == pytest.approx(exact.min(1).tolist(), rel=1e-12)
-
-
-@settings(deadline=None)
-@given(st.data(), st.integers(1, 7), st.integers(1, 40), st.integers(1, 3))
-def test_nearest_neighbours_with_ties(data, count, size, dimensions):
-    queries = data.draw(arrays(float, (count, dimensions), elements=small_integers))
-    references = data.draw(arrays(float, (size, dimensions), elements=small_integers))
-    distances, indices = nearest_neighbours(torch.tensor(queries), torch.tensor(references))
-    exact = brute_force_distances(queries, references)
-    assert distances.tolist() == pytest.approx(exact.min(1).tolist(), rel=1e-12)
-    assert exact[range(count), indices].tolist() == exact.min(1).tolist()
-
-
-def test_copies_are_at_distance_zero():
-    torch.manual_seed(0)
-    references = torch.rand(300, 1, 28, 28)
-    order = torch.randperm(300)[:100]
-    distances, indices = nearest_neighbours(references[order], references)
-    assert torch.equal(indices, order)
-    assert (distances == 0).all()
-
-
-@pytest.mark.parametrize("block", [1, 7, 50, 1000])
-def test_the_block_of_neighbours_does_not_matter(block):
-    torch.manual_seed(0)
-    queries, references = torch.randn(50, 9), torch.randn(80, 9)
-    distances, indices = nearest_neighbours(queries, references, block)
-    whole_distances, whole_indices = nearest_neighbours(queries, references, 50)
-    assert torch.equal(indices, whole_indices)
-    torch.testing.assert_close(distances, whole_distances)
-
-
-@pytest.mark.parametrize(
-    "queries, references",
-    [((0, 3), (5, 3)), ((5, 3), (0, 3)), ((5, 3), (5, 4)), ((5, 12), (5, 3, 4))],
-)
-def test_wrong_shapes_of_neighbours_are_named(queries, references):
-    with pytest.raises(ValueError) as caught:
-        nearest_neighbours(torch.zeros(queries), torch.zeros(references))
-    assert all(words in str(caught.value) for words in (str(queries), str(references), "expected"))
 
 
 @pytest.mark.parametrize("bandwidth", [0.3, 1.0, 2.5])
@@ -136,9 +77,3 @@ def test_a_wrong_bandwidth_is_refused(bandwidth):
 def test_wrong_shapes_of_parzen_are_named():
     with pytest.raises(ValueError, match=r"samples \(3, 2\) and points \(3, 4\).*same shape"):
         parzen_log_likelihood(torch.zeros(3, 2), torch.zeros(3, 4), 1.0)
-
-
-def test_copies_far_from_the_origin_are_found():
-    references = 1000 + 0.1 * torch.randn(500, 100, generator=torch.Generator().manual_seed(0))
-    distances, indices = nearest_neighbours(references[:50], references)
-    assert (distances == 0).all() and torch.equal(indices, torch.arange(50))
