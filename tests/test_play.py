@@ -134,6 +134,12 @@ def test_clipping_follows_every_critic_turn(run, capsys):
     assert isinstance(played.game, Wasserstein)
 
 
+def test_a_game_can_be_played_without_a_bar(run, capsys):
+    play(recipe("wasserstein", rounds=2), run, show=False)
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
+
+
 def test_unrolled_gradient_passes_through_the_discriminators_updates():
     torch.manual_seed(0)
     game, x = Unrolled(unrolled=2), gaussian_points(64)

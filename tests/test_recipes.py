@@ -16,7 +16,14 @@ from ganlib.checkpoints import CheckpointError
 from ganlib.datasets import data_folder, mnist, to_signed_unit
 from ganlib.nets import DCGANGenerator, DigitClassifier
 from ganlib.play import play
-from ganlib.recipes import RECIPES, build, checkpoint_path, trained_chain, trained_network
+from ganlib.recipes import (
+    RECIPES,
+    build,
+    checkpoint_path,
+    shipped,
+    trained_chain,
+    trained_network,
+)
 
 
 @pytest.mark.parametrize("preset", runtime.PRESETS)
@@ -246,3 +253,12 @@ def test_a_file_of_another_network_than_it_says_is_refused(provenance, tmp_path,
     checkpoints.export(path, DigitClassifier(width=2), provenance)
     with pytest.raises(CheckpointError, match="digits-paper-classifier"):
         trained_network("digits", "classifier")
+
+
+def test_every_shipped_player_is_found_by_name(monkeypatch, tmp_path):
+    assert shipped("chain") == ["lmconv-binary", "pixelcnn-256", "pixelcnn-binary"]
+    for player in ("generator", "chain", "classifier"):
+        for name in shipped(player):
+            assert name in RECIPES and trained_network(name, player)[1]["recipe"] == name
+    monkeypatch.setenv("GANLIB_DATA", str(tmp_path))
+    assert shipped("generator") == []
