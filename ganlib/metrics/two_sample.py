@@ -32,9 +32,9 @@ def classifier_two_sample_test(
 
     features_a, features_b: (count, dimensions), 8 or more of each; of the larger set as many are
     used as the smaller has. If both come from one distribution, a held-out example of one set is
-    told right with as much chance as one of the other is told wrong, whatever was learnt, so right
-    answers exceed a half no more often than a fair coin's would: the binomial p-value is never too
-    small (Lopez-Paz and Oquab, 2017, section 3; Hoeffding, 1956). A network that learns nothing
+    told right with as much chance as one of the other is told wrong, whatever was learnt, and more
+    than half are told right no more often than by a fair coin: a p-value below one half is never
+    too small (Lopez-Paz and Oquab, 2017, section 3; Hoeffding, 1956). A network that learns nothing
     makes the test weak, not wrong. Raises ValueError for features that are not finite, of different
     dimensions, or too few.
     """
