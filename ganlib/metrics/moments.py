@@ -98,7 +98,7 @@ def frechet_distance(
 ) -> float:
     """The squared Fréchet, or 2-Wasserstein, distance between two Gaussians.
 
-    |m_a - m_b|² + tr(C_a + C_b - 2 (C_a C_b)^{1/2}) (Dowson and Landau, 1982; on Inception features
+    ‖m_a - m_b‖² + tr(C_a + C_b - 2 (C_a C_b)^{1/2}) (Dowson and Landau, 1982; on Inception features
     it is the FID of Heusel et al., 2017). Means (dimensions,), covariances (dimensions,
     dimensions), both symmetric and positive semi-definite. In the features' units, squared; never
     negative.
