@@ -162,18 +162,28 @@ def _gaussian(mean: Tensor, covariance: Tensor, name: str) -> tuple[Tensor, Tens
 def _trace_of_root(a: numpy.ndarray, b: numpy.ndarray, tolerance: float) -> float:
     """tr (a b)^{1/2} for symmetric positive semi-definite matrices, to within `tolerance`."""
     try:
-        # LAPACK's generalized problem a b x = w x: it factors b = L L^T and solves L^T a L.
-        squares = linalg.eigh(a, b, type=2, eigvals_only=True, driver="gv", check_finite=False)
+        # LAPACK's generalized problem a b x = w x: it factors b = L L^T and solves L^T a L. Its
+        # matrices lie column by column, as a transposed one does.
+        squares = linalg.eigh(a.T, b.T, type=2, eigvals_only=True, driver="gv", check_finite=False)
     except linalg.LinAlgError:
         pass
     else:
         # Every eigenvalue is off by about the rounding of what was multiplied, which may be far
         # larger than the product; roots of small ones by more.
-        scale = float(linalg.norm(a)) * float(linalg.norm(b))
-        rounding = 4 * numpy.finfo(squares.dtype).eps * scale
-        if squares[0] > rounding > 0 and (rounding / numpy.sqrt(squares)).sum() <= tolerance:
-            return float(numpy.sqrt(squares).sum())
+        scale = _norm(a) * _norm(b)
+        rounding = 4 * numpy.finfo(squares.dtype).eps * scale + numpy.finfo(squares.dtype).tiny
+        roots = numpy.sqrt(squares.clip(min=rounding))
+        if squares[0] > -rounding and (rounding / roots).sum() <= tolerance:
+            return float(numpy.sqrt(squares.clip(min=0)).sum())
     return float(linalg.svdvals(_root(a, "a").T @ _root(b, "b"), check_finite=False).sum())
+
+
+def _norm(covariance: numpy.ndarray) -> float:
+    """About the largest eigenvalue, and never more, by three steps of the power method."""
+    vector = numpy.random.RandomState(0).standard_normal(len(covariance))
+    for _ in range(3):
+        vector = covariance @ (vector / max(linalg.norm(vector), numpy.finfo(float).tiny))
+    return float(linalg.norm(vector))
 
 
 def _root(covariance: numpy.ndarray, name: str) -> numpy.ndarray:
