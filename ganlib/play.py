@@ -72,7 +72,8 @@ def play(
         not.
     observe: called with the number of finished rounds after each round, and once before the
         first. What it draws from torch's generators does not disturb the run.
-    show: whether to show a progress bar.
+    show: whether to show a progress bar on the first process;
+        without it nothing is printed.
 
     All randomness comes from the run's seed: torch's global generators are seeded here and
     given back as they were. Raises NotFiniteError when a loss or a weight stops being finite (on
