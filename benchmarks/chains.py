@@ -6,7 +6,6 @@ weights, precision and device, and are timed in turn.
 """
 
 import re
-import statistics
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import unfold
 
+from benchmarks.rows import row
 from ganlib.chains import PixelCNN, masks, orders, sample
 from ganlib.chains.layers import MaskedConvolution, Whole
 from ganlib.runtime import Run
@@ -96,7 +96,7 @@ def _layer_rows(run: Run) -> list[dict]:
                 for _ in range(BLOCKS)
             ]
             label = f"lmconv-layer-{name}-{str(precision).removeprefix('torch.')}"
-            found.append(_row(label, pairs, "ms a step"))
+            found.append(row(label, pairs, "ms a step"))
     return found
 
 
@@ -107,7 +107,7 @@ def _memory_rows(run: Run) -> list[dict]:
         return found
     for name in ("s_curve", "permutation"):
         pair = [_peak_megabytes(name, side, run) for side in ("ours", "baseline")]
-        found.append(_row(f"lmconv-layer-{name}-memory", [pair], "MB at the peak"))
+        found.append(row(f"lmconv-layer-{name}-memory", [pair], "MB at the peak"))
     return found
 
 
@@ -133,7 +133,7 @@ def _sampler_rows(run: Run) -> list[dict]:
         naive = _seconds(lambda: _naive(model, side, drawn), 1, run)  # noqa: B023
         pixels = side * side
         pair = [cached / pixels * 1000, naive / drawn * 1000]
-        found.append(_row(f"cached-sampler-{side}x{side}", [pair], "ms a pixel"))
+        found.append(row(f"cached-sampler-{side}x{side}", [pair], "ms a pixel"))
     pixel_times = [row["ours"] for row in found]
     linear = {
         "name": "cached-sampler-linear",
@@ -154,16 +154,6 @@ def _naive(model: PixelCNN, side: int, drawn: int) -> None:
     given = (torch.arange(side * side) < side * side - drawn).reshape(side, side)
     observed = torch.zeros(1, side, side, dtype=torch.long)
     sample(model, COUNT, observed=observed, mask=given, cached=False)
-
-
-def _row(name: str, pairs: list[list[float]], unit: str) -> dict:
-    return {
-        "name": name,
-        "ours": statistics.median(mine for mine, _ in pairs),
-        "baseline": statistics.median(other for _, other in pairs),
-        "ratio": statistics.median(other / mine for mine, other in pairs),
-        "unit": unit,
-    }
 
 
 def _seconds(step: Callable[[], None], times: int, run: Run) -> float:

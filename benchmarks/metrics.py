@@ -5,7 +5,6 @@ torch; numpy's are faster) or the square root of that product (as pytorch-fid do
 All are on the CPU.
 """
 
-import statistics
 import time
 from collections.abc import Callable
 
@@ -14,6 +13,7 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
+from benchmarks.rows import row
 from ganlib.metrics import Moments, frechet_distance, frechet_distance_between
 from ganlib.runtime import Run
 
@@ -68,13 +68,7 @@ def _row(name: str, ours: Callable[[], float], theirs: Callable[[], float]) -> d
         pairs.append(seconds)
     if not numpy.allclose(values, values[0], rtol=1e-6):
         raise ArithmeticError(f"{name}: the distances differ, {values}")
-    return {
-        "name": name,
-        "ours": statistics.median(mine for mine, _ in pairs),
-        "baseline": statistics.median(other for _, other in pairs),
-        "ratio": statistics.median(other / mine for mine, other in pairs),
-        "unit": "s a distance",
-    }
+    return row(name, pairs, "s a distance")
 
 
 def _gaussians(*features: Tensor) -> list[numpy.ndarray]:

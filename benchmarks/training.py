@@ -9,7 +9,6 @@ thriftier form of most DCGAN tutorials: one batch of fakes a round, detached for
 import contextlib
 import dataclasses
 import io
-import statistics
 import time
 from collections.abc import Callable, Iterator
 
@@ -18,6 +17,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import DataLoader, Dataset
 
+from benchmarks.rows import row
 from ganlib.datasets import Minibatches, mnist, to_signed_unit
 from ganlib.games.minimax import NonSaturating
 from ganlib.nets import DCGANDiscriminator, DCGANGenerator
@@ -42,13 +42,7 @@ def _row(baseline: Callable[[Run], Callable[[int], None]], run: Run) -> dict:
     for step in (ours, theirs):
         step(WARM_UP)
     pairs = [(_milliseconds(ours, run), _milliseconds(theirs, run)) for _ in range(BLOCKS)]
-    return {
-        "name": f"play-{precision}-vs-{baseline.__name__.strip('_')}",
-        "ours": statistics.median(mine for mine, _ in pairs),
-        "baseline": statistics.median(other for _, other in pairs),
-        "ratio": statistics.median(other / mine for mine, other in pairs),
-        "unit": "ms a round",
-    }
+    return row(f"play-{precision}-vs-{baseline.__name__.strip('_')}", pairs, "ms a round")
 
 
 def _milliseconds(step: Callable[[int], None], run: Run) -> float:

@@ -67,7 +67,6 @@ class DCGANGenerator(Layers):
 
     def __init__(self, noise_size: int = 64, side: int = 28, channels: int = 1, width: int = 64):
         halvings, base = _halvings(side)
-        settings = {"noise_size": noise_size, "side": side, "channels": channels, "width": width}
         filters = width * 2 ** (halvings - 1)
         layers: list[nn.Module] = [
             nn.Unflatten(1, (noise_size, 1, 1)),
@@ -84,7 +83,12 @@ class DCGANGenerator(Layers):
             filters //= 2
         layers += [nn.ConvTranspose2d(filters, channels, 4, stride=2, padding=1), nn.Tanh()]
         super().__init__(*layers, Float())
-        self.settings = settings
+        self.settings = {
+            "noise_size": noise_size,
+            "side": side,
+            "channels": channels,
+            "width": width,
+        }
         _initialise(self)
 
 

@@ -42,15 +42,7 @@ def minimax_mnist(run: Run) -> Recipe:
     return Recipe(
         name="minimax-mnist",
         game=game,
-        stream=Minibatches(
-            images,
-            size=size,
-            seed=run.seed,
-            device=run.device,
-            prepare=to_signed_unit,
-            rank=run.rank,
-            world=run.world,
-        ),
+        stream=_stream(run, images, size=size, prepare=to_signed_unit),
         optimisers={
             "discriminator": adam(discriminator, rate),
             "generator": adam(generator, rate),
@@ -111,22 +103,14 @@ def lmconv_binary(run: Run) -> Recipe:
 def digits(run: Run) -> Recipe:
     """The classifier of MNIST whose features judge the generators of digits."""
     classifier = DigitClassifier(width=run.pick(smoke=8, book=32, paper=32))
+    size = run.pick(smoke=64, book=128, paper=128)
     game = Classification(classifier)
     run.place(game)
     images, labels = mnist("train")
     return Recipe(
         name="digits",
         game=game,
-        stream=Minibatches(
-            images,
-            labels,
-            size=run.pick(smoke=64, book=128, paper=128),
-            seed=run.seed,
-            device=run.device,
-            prepare=to_signed_unit,
-            rank=run.rank,
-            world=run.world,
-        ),
+        stream=_stream(run, images, labels, size=size, prepare=to_signed_unit),
         optimisers={"classifier": adam(classifier, 2e-3, betas=(0.9, 0.999))},
         rounds=run.pick(smoke=100, book=600, paper=8000),
         averages={"classifier": run.pick(smoke=0.9, book=0.98, paper=0.998)},
@@ -139,6 +123,21 @@ def _paper(run: Run, *, gpu: Choice, cpu: Choice) -> Choice:
     return gpu if run.device.type == "cuda" else cpu
 
 
+def _stream(
+    run: Run, *tensors: Tensor, size: int, prepare: Callable[[Tensor], Tensor] | None = None
+) -> Minibatches:
+    """Minibatches in the order of the run's seed, on its device, shared by its processes."""
+    return Minibatches(
+        *tensors,
+        size=size,
+        seed=run.seed,
+        device=run.device,
+        prepare=prepare,
+        rank=run.rank,
+        world=run.world,
+    )
+
+
 def _likelihood(
     name: str,
     run: Run,
@@ -148,19 +147,13 @@ def _likelihood(
     generation_orders: Sequence[Tensor] | None = None,
 ) -> Recipe:
     """Maximum likelihood with Adam, a cosine schedule and an average of the weights."""
+    size = run.pick(smoke=16, book=32, paper=_paper(run, gpu=128, cpu=32))
     game = MaximumLikelihood(chain, generation_orders)
     run.place(game)
     return Recipe(
         name=name,
         game=game,
-        stream=Minibatches(
-            images,
-            size=run.pick(smoke=16, book=32, paper=_paper(run, gpu=128, cpu=32)),
-            seed=run.seed,
-            device=run.device,
-            rank=run.rank,
-            world=run.world,
-        ),
+        stream=_stream(run, images, size=size),
         optimisers={"chain": adam(chain, 2e-3, betas=(0.9, 0.999))},
         rounds=rounds,
         averages={"chain": run.pick(smoke=0.9, book=0.99, paper=0.999)},

@@ -383,28 +383,6 @@ def test_features_in_float32_are_taken_as_they_are():
     assert frechet_distance_between(a, b) == frechet_distance_between(a.numpy(), b.numpy()) == exact
 
 
-@pytest.mark.parametrize("first", [True, False])
-@pytest.mark.parametrize(
-    "wrong, complaint",
-    [
-        (torch.zeros(6), r"features_X of shape \(6,\): expected \(count, dimensions\)"),
-        (torch.zeros(6, 2, 1), r"features_X of shape \(6, 2, 1\): expected"),
-        (torch.zeros(6, 0), r"features_X of shape \(6, 0\): expected"),
-        (torch.zeros(1, 2), "features_X: 1 examples, expected 2 or more"),
-        (torch.tensor([[0, 0], [0, math.nan]]), "features_X: row 1 has a value that is not finite"),
-    ],
-)
-def test_what_are_no_features_is_named(wrong, complaint, first):
-    right = torch.zeros(6, 2)
-    with pytest.raises(ValueError, match=complaint.replace("X", "a" if first else "b")):
-        frechet_distance_between(*((wrong, right) if first else (right, wrong)))
-
-
-def test_features_of_other_dimensions_are_named():
-    with pytest.raises(ValueError, match="features_a have 2 dimensions and features_b 3: expected"):
-        frechet_distance_between(torch.zeros(6, 2), torch.zeros(6, 3))
-
-
 # Moments
 
 

@@ -313,23 +313,3 @@ def test_subsets_repeat_no_example():
 def test_subsets_that_cannot_be_drawn_are_named(subsets, subset_size, complaint):
     with pytest.raises(ValueError, match=complaint):
         kernel_distance(torch.zeros(4, 2), torch.zeros(6, 2), subsets, subset_size)
-
-
-@pytest.mark.parametrize("first", [True, False])
-@pytest.mark.parametrize(
-    "wrong, complaint",
-    [
-        (torch.zeros(6), r"features_X of shape \(6,\): expected \(count, dimensions\)"),
-        (torch.zeros(1, 2), "features_X: 1 examples, expected 2 or more"),
-        (torch.tensor([[0, 0], [0, math.nan]]), "features_X: row 1 has a value that is not finite"),
-    ],
-)
-def test_what_are_no_features_is_named(wrong, complaint, first):
-    other = torch.zeros(6, 2)
-    with pytest.raises(ValueError, match=complaint.replace("X", "a" if first else "b")):
-        kernel_distance(*((wrong, other) if first else (other, wrong)))
-
-
-def test_features_of_other_dimensions_are_named():
-    with pytest.raises(ValueError, match="features_a have 2 dimensions and features_b 3: expected"):
-        kernel_distance(torch.zeros(6, 2), torch.zeros(6, 3))

@@ -48,9 +48,9 @@ def mode_statistics(
         raise ValueError(
             f"modes from {int(modes.min())} to {int(modes.max())}: expected 0 to {len(weights) - 1}"
         )
-    good = torch.ones_like(modes, dtype=torch.bool)
-    if high_quality is not None:
-        good = torch.as_tensor(high_quality)
+    if high_quality is None:
+        high_quality = torch.ones_like(modes, dtype=torch.bool)
+    good = torch.as_tensor(high_quality)
     if good.shape != modes.shape or good.dtype != torch.bool:
         raise ValueError(
             f"high_quality: {good.dtype} of shape {tuple(good.shape)}, expected bool "

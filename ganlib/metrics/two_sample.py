@@ -46,6 +46,7 @@ def classifier_two_sample_test(
     training = torch.cat([a[:half], b[:half]])
     mean, scale = training.mean(0), training.std(0)
     scale = torch.where(scale > 0, scale, 1.0)
+    a, b = (((x - mean) / scale).float() for x in (a, b))
     labels = torch.arange(2, device=a.device).repeat_interleave(half)
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
@@ -56,7 +57,7 @@ def classifier_two_sample_test(
             name="two-sample test",
             game=Classification(classifier),
             stream=Minibatches(
-                ((training - mean) / scale).float(),
+                torch.cat([a[:half], b[:half]]),
                 labels,
                 size=min(128, size),
                 seed=seed,
@@ -69,8 +70,8 @@ def classifier_two_sample_test(
         run,
         show=False,
     )
-    unseen = ((torch.cat([a[half:], b[half:]]) - mean) / scale).float()
     with torch.no_grad():
-        right = int((classifier(unseen).argmax(1) == labels).sum())
+        answers = classifier(torch.cat([a[half:], b[half:]])).argmax(1)
+    right = int((answers == labels).sum())
     p_value = 1.0 if right == 0 else float(bdtrc(right - 1, size, 0.5))
     return TwoSampleTest(right / size, p_value, size)
