@@ -69,10 +69,13 @@ def kernel_distance(
 
 def _unbiased_mmd(a: Tensor, b: Tensor) -> Tensor:
     """E k(a, a') + E k(b, b') - 2 E k(a, b) over pairs of different examples."""
-    within = (_kernel_sum(x, x) - _kernel(x.square().sum(1), x.shape[1]).sum() for x in (a, b))
-    pairs = (len(x) * (len(x) - 1) for x in (a, b))
-    same = sum(total / count for total, count in zip(within, pairs, strict=True))
-    return same - 2 * _kernel_sum(a, b) / (len(a) * len(b))
+    return _within(a) + _within(b) - 2 * _kernel_sum(a, b) / (len(a) * len(b))
+
+
+def _within(x: Tensor) -> Tensor:
+    """E k(x, x') over pairs of different examples of one set."""
+    with_itself = _kernel(x.square().sum(1), x.shape[1]).sum()
+    return (_kernel_sum(x, x) - with_itself) / (len(x) * (len(x) - 1))
 
 
 def _kernel_sum(a: Tensor, b: Tensor, block: int = 1000) -> Tensor:
