@@ -78,7 +78,7 @@ notebooks: $(READY) ## run chapters in place at the book preset: how outputs are
 	$(EXECUTE) $(PAGES:%=chapters/%.ipynb)
 
 likelihoods: $(READY) ## compute the table of likelihoods from the shipped chains, into data/results
-	$(BIN)/python -m ganlib.chains.table
+	$(BIN)/python -m ganlib.tables.likelihoods
 
 bench: $(READY) ## measure ganlib against the textbook way
 	$(BIN)/python -m benchmarks

@@ -18,11 +18,13 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.rows import row
-from ganlib.datasets import Minibatches, mnist, to_signed_unit
+from ganlib.datasets import mnist, to_signed_unit
 from ganlib.games.minimax import NonSaturating
 from ganlib.nets import DCGANDiscriminator, DCGANGenerator
-from ganlib.play import Recipe, adam, play
+from ganlib.optimisers import adam
+from ganlib.play import Recipe, play
 from ganlib.runtime import Run
+from ganlib.streams import Minibatches
 
 SIDE, BATCH, NOISE = 32, 64, 100
 # Blocks of rounds, ours and theirs in turn, so that a machine whose speed drifts is fair to both.

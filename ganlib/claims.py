@@ -2,19 +2,18 @@
 
 A cell that checks a claim raises when the claim fails and prints a line that is the same on
 every machine. The measured value rides along in the output's metadata, from where `collect`
-takes it into `data/results/`; the pages `ledger` and `scoreboard` list what lies there.
+takes it into `data/results/`; `pages` makes the ledger and the scoreboard from what lies there.
 """
 
 import argparse
 import json
 import math
-import re
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ganlib.datasets import data_folder
+from ganlib.paths import results_folder
 from ganlib.runtime import Run
 
 KINDS = ("claims", "scores")
@@ -111,7 +110,7 @@ class Ledger:
         self.checked[claim.id] = claim
         _show(
             f"✓ {claim.id}: {statement} [{claim.bound}]",
-            f'<a id="{_anchor(claim.id)}"></a>✓ **{claim.id}** · {statement} '
+            f'<a id="{anchor(claim.id)}"></a>✓ **{claim.id}** · {statement} '
             f"*Holds:* {claim.bound}.",
             "claims",
             asdict(claim),
@@ -172,7 +171,7 @@ def collect(notebooks: Iterable[Path], folder: Path | None = None) -> dict[str, 
     and one for scores. Returns how many records each file gained. Raises ValueError for a
     notebook that was not executed or has a failed cell.
     """
-    folder = folder or data_folder() / "results"
+    folder = folder or results_folder()
     fresh: dict[str, list[dict]] = {kind: [] for kind in KINDS}
     for path in notebooks:
         found = _records(path)
@@ -196,75 +195,18 @@ def load(kind: str, folder: Path | None = None) -> list[dict]:
     """The committed records of one kind: "claims" or "scores"."""
     if kind not in KINDS:
         raise ValueError(f"kind={kind!r} is not known: choose one of {', '.join(KINDS)}")
-    path = (folder or data_folder() / "results") / f"{kind}.json"
+    path = (folder or results_folder()) / f"{kind}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
 
 
-def ledger_page(folder: Path | None = None) -> str:
-    """Every claim with its bound and what was measured, chapter by chapter, as Markdown."""
-    records = [r for r in load("claims", folder) if r["preset"] == "book"]
-    parts = []
-    for chapter in _in_reading_order({r["chapter"] for r in records}):
-        here = [r for r in records if r["chapter"] == chapter]
-        seeds = ", ".join(str(seed) for seed in sorted({r["seed"] for r in here}))
-        rows = ["| claim | bound | measured |", "|---|---|---|"]
-        for name in dict.fromkeys(r["id"] for r in here):
-            same = [r for r in here if r["id"] == name]
-            values = [r["measured"] for r in same]
-            low, high = _number(min(values)), _number(max(values))
-            span = low if low == high else f"{low} to {high}"
-            link = f'<a href="{chapter}.html#{_anchor(name)}">{name.split(".", 1)[1]}</a>'
-            cells = [f"{link}: {same[-1]['statement']}", same[-1]["bound"], span]
-            rows.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
-        title = f"**[{chapter}]({chapter}.ipynb)**, measured at seeds {seeds}"
-        parts.append(title + "\n\n" + "\n".join(rows))
-    return "\n\n".join(parts)
-
-
-def scoreboard_page(folder: Path | None = None) -> str:
-    """Every number of the papers beside this book's, as a Markdown table for each of theirs."""
-    records = [r for r in load("scores", folder) if r["seed"] == 0 and r["preset"] != "smoke"]
-    place = _in_reading_order({r["chapter"] for r in records}).index
-    records.sort(key=lambda r: place(r["chapter"]))
-    parts = []
-    for table in dict.fromkeys(r["table"] for r in records):
-        rows = [
-            "| row | reported | this book | verdict | preset and cost |",
-            "|---|---|---|---|---|",
-        ]
-        for r in (r for r in records if r["table"] == table):
-            if r["measured"] is None:
-                ours, verdict, cost = "", "not trained here", ""
-            else:
-                spread = "" if r["spread"] is None else f" ± {r['spread']:.2g}"
-                ours = f"{r['measured']:.4g}{spread} {r['unit']}"
-                verdict = "falls short" if r["falls_short"] else "reached"
-                cost = f"{r.get('made_at') or r['preset']}: {r['how']}"
-            cells = [r["row"], f"{r['reported']} {r['unit']}", ours, verdict, cost]
-            rows.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
-        chapter = next(r["chapter"] for r in records if r["table"] == table)
-        parts.append(f"**{table}** ([{chapter}]({chapter}.ipynb))\n\n" + "\n".join(rows))
-    return "\n\n".join(parts)
-
-
-def _in_reading_order(chapters: set[str]) -> list[str]:
-    """Chapters as the book's table of contents has them, then any others by name."""
-    contents = data_folder().parent / "_toc.yml"
-    listed = []
-    if contents.exists():
-        text = contents.read_text(encoding="utf-8")
-        listed = re.findall(r"^ *- file: chapters/(\S+)", text, re.MULTILINE)
-    return [c for c in listed if c in chapters] + sorted(chapters - set(listed))
-
-
 def _bound(quantity: str, at_most: float | None, at_least: float | None) -> str:
-    left = "" if at_least is None or at_most is None else f"{_number(at_least)} ≤ "
+    left = "" if at_least is None or at_most is None else f"{number(at_least)} ≤ "
     if at_most is not None:
-        return f"{left}{quantity} ≤ {_number(at_most)}"
-    return f"{quantity} ≥ {_number(at_least)}"
+        return f"{left}{quantity} ≤ {number(at_most)}"
+    return f"{quantity} ≥ {number(at_least)}"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """Three digits, with a power of ten in mathematics: 0.0123, 1.5, $10^{-9}$."""
     mantissa, _, exponent = f"{value:.3g}".partition("e")
     if not exponent:
@@ -273,13 +215,8 @@ def _number(value: float) -> str:
     return f"${power}$" if mantissa == "1" else f"${mantissa} \\cdot {power}$"
 
 
-def _anchor(claim: str) -> str:
+def anchor(claim: str) -> str:
     return "claim-" + claim.replace(".", "-")
-
-
-def _cell(text: str) -> str:
-    """A Markdown table splits at every bar, even inside mathematics."""
-    return text.replace("|", r"\|")
 
 
 def _show(plain: str, markdown: str, kind: str, record: dict) -> None:

@@ -4,7 +4,6 @@ A round is a game's turns in order. The loop owns what every game needs (whose w
 averages, history, checkpoints, finite losses, many processes) and knows nothing of any loss.
 """
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from ganlib.progress import Progress
 from ganlib.runtime import Run, mixed_seed
 from ganlib.state import NotFiniteError, Recipe, State, Stream
 
-__all__ = ["NotFiniteError", "Outcome", "Recipe", "Stream", "adam", "cosine", "play"]
+__all__ = ["NotFiniteError", "Outcome", "Recipe", "Stream", "play"]
 
 # On a GPU, looking at a loss waits for everything before it, so losses are looked at in groups.
 GPU_LOOK_EVERY = 50
@@ -41,19 +40,6 @@ class Outcome:
     averages: dict[str, nn.Module]
     seconds: float
     rounds: int
-
-
-def adam(
-    module: nn.Module, rate: float, betas: tuple[float, float] = (0.5, 0.999)
-) -> torch.optim.Adam:
-    """Adam with the momentum that DCGAN made customary, fused into one kernel on a GPU."""
-    parameters = list(module.parameters())
-    return torch.optim.Adam(parameters, rate, betas, fused=parameters[0].is_cuda)
-
-
-def cosine(progress: float) -> float:
-    """A learning-rate factor that falls from 1 to 0 along half a cosine."""
-    return 0.5 + 0.5 * math.cos(math.pi * progress)
 
 
 def play(

@@ -5,7 +5,8 @@ Everything else takes the `Run` made here. It knows nothing of models or data.
 
 import os
 import random
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from numbers import Integral
@@ -28,7 +29,7 @@ class Run:
     preset: one of `PRESETS`.
     device: the torch device that every tensor of the run lives on.
     seed: the number that all randomness of the run comes from.
-    precision: the dtype that convolutions and matrix products are autocast to.
+    precision: the fastest dtype for the products of image networks, to which those autocast.
     rank, world: this process's number and the number of processes (0 and 1 without torchrun).
     """
 
@@ -54,7 +55,10 @@ class Run:
         import torch
 
         precision = precision or self.precision
-        return torch.autocast(self.device.type, precision, enabled=precision != torch.float32)
+        # A device of meta tensors, on which a run is rehearsed, has no autocast.
+        if precision == torch.float32 or self.device.type == "meta":
+            return nullcontext()
+        return torch.autocast(self.device.type, precision)
 
 
 def start(preset: str = "book", device: str = "auto", seed: int = 0) -> Run:
@@ -110,6 +114,23 @@ def mixed_seed(*numbers: int) -> int:
     import numpy
 
     return int(numpy.random.SeedSequence(numbers).generate_state(1, numpy.uint64)[0] >> 1)
+
+
+@contextmanager
+def full_precision(device: "torch.device | str") -> Iterator[None]:
+    """No autocast and no TF32, so that results are the same on every machine but for rounding."""
+    import torch
+
+    backends = torch.backends.cuda.matmul, torch.backends.cudnn
+    allowed = [backend.allow_tf32 for backend in backends]
+    try:
+        for backend in backends:
+            backend.allow_tf32 = False
+        with torch.autocast(torch.device(device).type, enabled=False):
+            yield
+    finally:
+        for backend, was_allowed in zip(backends, allowed, strict=True):
+            backend.allow_tf32 = was_allowed
 
 
 def describe(run: Run) -> dict[str, str]:

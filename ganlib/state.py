@@ -39,7 +39,7 @@ class Recipe:
     rounds: how many rounds make the whole run.
     averages: decay of the exponential moving average of a player's weights, by player.
     schedule: the factor on every learning rate, as a function of the finished share in [0, 1].
-    precision: the autocast dtype, where it should not be the run's own.
+    precision: the dtype that its products are autocast to: float32, or `run.precision` for images.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Recipe:
     rounds: int
     averages: Mapping[str, float] = field(default_factory=dict)
     schedule: Callable[[float], float] | None = None
-    precision: torch.dtype | None = None
+    precision: torch.dtype = torch.float32
 
 
 class NotFiniteError(FloatingPointError):
@@ -157,7 +157,7 @@ class State:
             "seed": run.seed,
             "preset": run.preset,
             "device": run.device.type,
-            "precision": str(recipe.precision or run.precision),
+            "precision": str(recipe.precision),
             "processes": run.world,
             "averages": dict(recipe.averages),
             "optimisers": {

@@ -5,11 +5,13 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy, mse_loss, relu
 
-from ganlib.datasets import Draws, Minibatches, Together, gaussian_ring
+from ganlib.datasets import gaussian_ring
 from ganlib.games.minimax import NonSaturating
 from ganlib.games.rules import Game, Turn
 from ganlib.nets import Logit, Perceptron
-from ganlib.play import Recipe, adam
+from ganlib.optimisers import adam
+from ganlib.play import Recipe
+from ganlib.streams import Draws, Minibatches, Together
 
 WIDTHS = (16,)
 

@@ -8,7 +8,14 @@ import torch
 from scipy import stats
 from small_chains import generator, labels_for, make, named_order
 
-from ganlib.chains import GatedPixelCNN, LMConv, PixelCNN, log_likelihood, orders, sample
+from ganlib.chains import (
+    GatedPixelCNN,
+    LMConv,
+    PixelCNN,
+    log_likelihood,
+    orders,
+    sample,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

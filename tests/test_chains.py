@@ -28,8 +28,9 @@ from ganlib.chains import (
     pixel_log_likelihoods,
 )
 from ganlib.chains.layers import MaskedConvolution, Whole, WithinPixel
-from ganlib.datasets import Minibatches
-from ganlib.play import Recipe, adam, play
+from ganlib.optimisers import adam
+from ganlib.play import Recipe, play
+from ganlib.streams import Minibatches
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -10,8 +10,9 @@ import pytest
 import torch
 from nbclient import NotebookClient
 
-from ganlib import claims, datasets
-from ganlib.claims import ClaimError, Ledger, collect, ledger_page, load, scoreboard_page
+from ganlib import datasets, pages
+from ganlib.claims import ClaimError, Ledger, collect, load
+from ganlib.pages import ledger_page, scoreboard_page
 from ganlib.runtime import Run, start
 
 RUN = Run("book", torch.device("cpu"), 3, torch.float32)
@@ -378,10 +379,10 @@ def test_an_executed_notebook_carries_records_source_quotes_and_titles(tmp_path)
 def test_pages_follow_the_table_of_contents(tmp_path, monkeypatch):
     monkeypatch.setenv("GANLIB_DATA", str(tmp_path / "data"))
     chapters = ("alpha", "beta", "gamma")
-    assert claims._in_reading_order(set(chapters)) == ["alpha", "beta", "gamma"]
+    assert pages.in_reading_order(set(chapters)) == ["alpha", "beta", "gamma"]
     contents = "parts:\n  - chapters:\n      - file: chapters/gamma\n      - file: chapters/alpha\n"
     (tmp_path / "_toc.yml").write_text(contents)
-    assert claims._in_reading_order(set(chapters)) == ["gamma", "alpha", "beta"]
+    assert pages.in_reading_order(set(chapters)) == ["gamma", "alpha", "beta"]
 
 
 def test_a_score_says_at_which_preset_its_model_was_made(tmp_path):

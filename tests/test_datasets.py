@@ -19,11 +19,7 @@ from scipy.special import logsumexp
 
 from ganlib.datasets import (
     DataError,
-    Draws,
-    Minibatches,
-    Together,
     binarized_mnist,
-    data_folder,
     emoji,
     emoji_names,
     gaussian_grid,
@@ -35,6 +31,8 @@ from ganlib.datasets import (
     stacked_mnist,
     to_signed_unit,
 )
+from ganlib.paths import data_folder
+from ganlib.streams import Draws, Minibatches, Together
 
 MNIST = Path(__file__).resolve().parents[1] / "data" / "mnist"
 EMOJI = MNIST.parent / "emoji"

@@ -12,7 +12,12 @@ from scipy import integrate, stats
 from scipy.spatial.distance import jensenshannon
 from scipy.special import rel_entr
 
-from ganlib.divergences import grid, jensen_shannon, kullback_leibler, total_variation
+from ganlib.divergences import (
+    grid,
+    jensen_shannon,
+    kullback_leibler,
+    total_variation,
+)
 
 # A sum of at most eight terms below 5, each right to a few of 52 bits.
 ROUNDING = 1e-13

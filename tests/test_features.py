@@ -12,9 +12,15 @@ from torch import nn
 
 from ganlib import checkpoints
 from ganlib.checkpoints import CheckpointError
-from ganlib.datasets import data_folder, mnist, to_signed_unit
-from ganlib.metrics import classifier_features, digit_features, extract, inception_features
+from ganlib.datasets import mnist, to_signed_unit
+from ganlib.metrics import (
+    classifier_features,
+    digit_features,
+    extract,
+    inception_features,
+)
 from ganlib.nets import DCGANGenerator, DigitClassifier
+from ganlib.paths import data_folder
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -111,7 +111,7 @@ def test_float_casts_and_keeps_the_shape():
 
 
 def test_a_perceptron_is_its_formula():
-    network = Perceptron(3, 2, (5, 4), nn.Tanh)
+    network = Perceptron(3, 2, (5, 4), "Tanh")
     inputs = torch.randn(6, 3)
     first, second, last = (m for m in network if isinstance(m, nn.Linear))
     hidden = torch.tanh(inputs @ first.weight.T + first.bias)

@@ -12,12 +12,13 @@ import pytest
 import torch
 from games import GAMES, Chain, Unrolled, Wasserstein, bits, recipe, ring
 
-from ganlib import checkpoints, datasets, runtime
+from ganlib import checkpoints, datasets, runtime, streams
 from ganlib.checkpoints import CheckpointError
 from ganlib.games.minimax import Minimax, NonSaturating
 from ganlib.games.rules import Game, Turn
 from ganlib.nets import DCGANDiscriminator, DCGANGenerator, Logit, Perceptron
-from ganlib.play import NotFiniteError, Recipe, adam, cosine, play
+from ganlib.optimisers import adam, cosine
+from ganlib.play import NotFiniteError, Recipe, play
 
 
 @pytest.fixture
@@ -370,7 +371,7 @@ def convolutional(run: runtime.Run, rounds: int = 30) -> Recipe:
     generator, discriminator = DCGANGenerator(8, width=8), DCGANDiscriminator(width=8)
     game = run.place(NonSaturating(generator, discriminator, 8))
     images, _ = datasets.mnist("test")
-    stream = datasets.Minibatches(
+    stream = streams.Minibatches(
         images, size=16, seed=run.seed, device=run.device, prepare=datasets.to_signed_unit
     )
     optimisers = {name: adam(player, 1e-3) for name, player in game.players.items()}
@@ -447,7 +448,7 @@ class Quadratic(Game):
 def quadratic(run: runtime.Run) -> Recipe:
     game = Quadratic()
     points = torch.randn(40, 2, generator=torch.Generator().manual_seed(5))
-    stream = datasets.Minibatches(points, size=8, seed=0, rank=run.rank, world=run.world)
+    stream = streams.Minibatches(points, size=8, seed=0, rank=run.rank, world=run.world)
     optimisers = {"point": adam(game.point, 0.1)}
     return Recipe("quadratic", game, stream, optimisers, 9, precision=torch.float32)
 
@@ -485,7 +486,7 @@ def test_a_gpu_trains_resumes_and_stops(tmp_path):
     assert len(outcome.losses["generator"]) == 30
     broken = breaking(at=3)
     broken.game.to(run.device)
-    broken.stream = datasets.Draws(datasets.gaussian_ring(), 32, run.device)
+    broken.stream = streams.Draws(datasets.gaussian_ring(), 32, run.device)
     broken.optimisers = {name: adam(player, 1e-2) for name, player in broken.game.players.items()}
     with pytest.raises(NotFiniteError, match="round 3 of 20"):
         play(broken, run)

@@ -10,20 +10,14 @@ import pytest
 import torch
 
 from ganlib import checkpoints, runtime
-from ganlib.__main__ import _network
 from ganlib.chains import LMConv, log_likelihood, orders
 from ganlib.checkpoints import CheckpointError
-from ganlib.datasets import data_folder, mnist, to_signed_unit
+from ganlib.datasets import mnist, to_signed_unit
 from ganlib.nets import DCGANGenerator, DigitClassifier
+from ganlib.paths import data_folder
 from ganlib.play import play
-from ganlib.recipes import (
-    RECIPES,
-    build,
-    checkpoint_path,
-    shipped,
-    trained_chain,
-    trained_network,
-)
+from ganlib.recipes import RECIPES, build, checkpoint_path
+from ganlib.shipped import how_to_build, shipped, trained_chain, trained_network
 
 
 @pytest.mark.parametrize("preset", runtime.PRESETS)
@@ -81,7 +75,7 @@ def test_a_shell_trains_resumes_and_exports(tmp_path):
     generator = DCGANGenerator(64, width=8)
     provenance = checkpoints.restore(path, generator)
     written = json.loads((data / "results" / "minimax-mnist-smoke.json").read_text())
-    assert written | _network(generator) == provenance
+    assert written | how_to_build(generator) == provenance
     expected = {"recipe": "minimax-mnist", "preset": "smoke", "seed": 0, "rounds": 60}
     assert expected.items() <= provenance.items()
     assert {"commit", "device", "torch", "precision"} <= provenance.keys()
@@ -120,7 +114,7 @@ def test_a_shell_trains_a_chain_that_can_be_had_again_by_name(tmp_path, monkeypa
     (data / "mnist").symlink_to(data_folder() / "mnist")
     monkeypatch.setenv("GANLIB_DATA", str(data))
     chain = LMConv(width=6, depth=2, dilations=(1, 2))
-    provenance = {"recipe": "lmconv-binary", "rounds": 1, **_network(chain)}
+    provenance = {"recipe": "lmconv-binary", "rounds": 1, **how_to_build(chain)}
     path = data / "checkpoints" / "lmconv-binary-paper-chain.safetensors"
     checkpoints.export(path, chain, provenance)
     found, made = trained_chain("lmconv-binary")
@@ -135,7 +129,7 @@ def test_a_shell_trains_a_chain_that_can_be_had_again_by_name(tmp_path, monkeypa
     with pytest.raises(CheckpointError, match="does not say how to build its network: .* None"):
         trained_chain("lmconv-binary")
     generator = DCGANGenerator(64, width=8)
-    checkpoints.export(path, generator, _network(generator))
+    checkpoints.export(path, generator, how_to_build(generator))
     with pytest.raises(CheckpointError, match="holds a DCGANGenerator, not a chain"):
         trained_chain("lmconv-binary")
     # The right kind of network, and the weights of another size.
@@ -219,9 +213,9 @@ def test_a_trained_network_is_had_again_by_recipe_and_player(tmp_path, monkeypat
         trained_network("digits", "classifier")
     path = tmp_path / "checkpoints" / "digits-paper-classifier.safetensors"
     network = DigitClassifier(classes=3, width=2, features=5)
-    checkpoints.export(path, network, {"rounds": 4, **_network(network)})
+    checkpoints.export(path, network, {"rounds": 4, **how_to_build(network)})
     found, made = trained_network("digits", "classifier")
-    assert made == {"rounds": 4, **_network(network)}
+    assert made == {"rounds": 4, **how_to_build(network)}
     assert isinstance(found, DigitClassifier) and not found.training
     assert not any(parameter.requires_grad for parameter in found.parameters())
     images = torch.rand(2, 1, 28, 28)

@@ -5,8 +5,7 @@ vectors (count, dimensions) and probabilities (count, classes).
 """
 
 import io
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +15,8 @@ from torch import Tensor
 from ganlib import checkpoints
 from ganlib.checkpoints import CheckpointError
 from ganlib.nets import DigitClassifier
-from ganlib.recipes import trained_network
+from ganlib.runtime import full_precision
+from ganlib.shipped import trained_network
 
 Extractor = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -50,7 +50,7 @@ def extract(
             f"images from {float(images.min()):.3g} to {float(images.max()):.3g}: expected values "
             "in [-1, 1] (`datasets.to_signed_unit` makes them from bytes)"
         )
-    with torch.no_grad(), _full_precision(torch.device(device)):
+    with torch.no_grad(), full_precision(device):
         parts = [extractor(part.float().to(device)) for part in images.split(batch_size)]
     features = Features(*(torch.cat(side).float().cpu() for side in zip(*parts, strict=True)))
     for name, side in features._asdict().items():
@@ -61,21 +61,6 @@ def extract(
                 + f": expected finite numbers, ({len(images)}, any)"
             )
     return features
-
-
-@contextmanager
-def _full_precision(device: torch.device) -> Iterator[None]:
-    """No autocast and no TF32, so that features are the same on every machine but for rounding."""
-    backends = torch.backends.cuda.matmul, torch.backends.cudnn
-    allowed = [backend.allow_tf32 for backend in backends]
-    try:
-        for backend in backends:
-            backend.allow_tf32 = False
-        with torch.autocast(device.type, enabled=False):
-            yield
-    finally:
-        for backend, was_allowed in zip(backends, allowed, strict=True):
-            backend.allow_tf32 = was_allowed
 
 
 def classifier_features(classifier: DigitClassifier) -> Extractor:

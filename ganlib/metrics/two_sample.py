@@ -6,12 +6,13 @@ import torch
 from scipy.special import bdtrc
 from torch import Tensor
 
-from ganlib.datasets import Minibatches
 from ganlib.games.classification import Classification
 from ganlib.metrics.inputs import feature_pair
 from ganlib.nets import Perceptron
-from ganlib.play import Recipe, adam, cosine, play
+from ganlib.optimisers import adam, cosine
+from ganlib.play import Recipe, play
 from ganlib.runtime import Run
+from ganlib.streams import Minibatches
 
 
 class TwoSampleTest(NamedTuple):

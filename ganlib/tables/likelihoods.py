@@ -1,6 +1,6 @@
 """Compute the book's table of likelihoods from the chains that it ships.
 
-`python -m ganlib.chains.table` measures them on the 10,000 test images and writes
+`python -m ganlib.tables.likelihoods` measures them on the 10,000 test images and writes
 `data/results/likelihoods.json`: for every row the mean over images, its standard error, the mean
 over the first images (which a chapter computes again), and how the chain was made.
 """
@@ -20,8 +20,9 @@ from ganlib.chains import (
     orders,
     pixel_log_likelihoods,
 )
-from ganlib.datasets import binarized_mnist, data_folder, mnist
-from ganlib.recipes import trained_chain
+from ganlib.datasets import binarized_mnist, mnist
+from ganlib.paths import results_folder
+from ganlib.shipped import trained_chain
 
 # A chapter measures this many images again and compares.
 FIRST = 200
@@ -91,7 +92,9 @@ def _row(recipe: str, row: str, nats: Tensor, made: dict, began: float) -> dict:
 
 def main() -> None:
     """Measure, print and write the table."""
-    parser = argparse.ArgumentParser(prog="python -m ganlib.chains.table", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m ganlib.tables.likelihoods", description=__doc__
+    )
     parser.add_argument("--device", choices=runtime.DEVICES, default="auto")
     parser.add_argument("--images", type=int, default=10_000, help="fewer for a quick look")
     options = parser.parse_args()
@@ -104,7 +107,7 @@ def main() -> None:
             f"{row['standard error']:.2f} nats {row['bits per dimension']:7.4f} bits/dim"
         )
     if options.images == 10_000:
-        path = data_folder() / "results" / "likelihoods.json"
+        path = results_folder() / "likelihoods.json"
         path.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
         print(f"written to {path.name}")
 

@@ -1,0 +1,18 @@
+"""The few network shapes that the chapters share.
+
+Networks only: what they are paid is in `games/`, how they are fitted in `play`.
+"""
+
+from ganlib.nets.classifiers import DigitClassifier
+from ganlib.nets.dcgan import DCGANDiscriminator, DCGANGenerator
+from ganlib.nets.perceptrons import Float, Layers, Logit, Perceptron
+
+__all__ = [
+    "DCGANDiscriminator",
+    "DCGANGenerator",
+    "DigitClassifier",
+    "Float",
+    "Layers",
+    "Logit",
+    "Perceptron",
+]

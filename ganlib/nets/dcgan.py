@@ -1,0 +1,89 @@
+"""Convolutional networks for images (Radford et al., 2016): a generator and its mirror."""
+
+import torch
+from torch import nn
+
+from ganlib.nets.perceptrons import Float, Layers
+
+
+class DCGANGenerator(Layers):
+    """Noise (batch, noise_size) to images (batch, channels, side, side) in (-1, 1).
+
+    Strided transposed convolutions with batch normalization (Radford et al., 2016). The side is
+    halved as often as it stays whole and at least 4: 28 grows from 7, and 32 from 4. `width` is
+    the number of channels before the last layer; it doubles with each layer towards the noise.
+    """
+
+    def __init__(self, noise_size: int = 64, side: int = 28, channels: int = 1, width: int = 64):
+        halvings, base = _halvings(side)
+        filters = width * 2 ** (halvings - 1)
+        layers: list[nn.Module] = [
+            nn.Unflatten(1, (noise_size, 1, 1)),
+            nn.ConvTranspose2d(noise_size, filters, base, bias=False),
+            nn.BatchNorm2d(filters),
+            nn.ReLU(inplace=True),
+        ]
+        for _ in range(halvings - 1):
+            layers += [
+                nn.ConvTranspose2d(filters, filters // 2, 4, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(filters // 2),
+                nn.ReLU(inplace=True),
+            ]
+            filters //= 2
+        layers += [nn.ConvTranspose2d(filters, channels, 4, stride=2, padding=1), nn.Tanh()]
+        super().__init__(*layers, Float())
+        self.settings = {
+            "noise_size": noise_size,
+            "side": side,
+            "channels": channels,
+            "width": width,
+        }
+        _initialise(self)
+
+
+class DCGANDiscriminator(Layers):
+    """Images (batch, channels, side, side) to logits (batch,); the mirror of `DCGANGenerator`.
+
+    The logit is log D(x) - log(1 - D(x)): a sigmoid turns it into the probability D(x).
+    normalized: with batch normalization. Without, the answer to one image does not depend on the
+    others in its batch, which a penalty on the gradient at each image needs (Gulrajani et al.,
+    2017, section 4).
+    """
+
+    def __init__(self, side: int = 28, channels: int = 1, width: int = 64, normalized: bool = True):
+        halvings, base = _halvings(side)
+        settings = {"side": side, "channels": channels, "width": width, "normalized": normalized}
+        layers: list[nn.Module] = [
+            nn.Conv2d(channels, width, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2, inplace=True),
+        ]
+        for _ in range(halvings - 1):
+            layers += [nn.Conv2d(width, width * 2, 4, stride=2, padding=1, bias=not normalized)]
+            if normalized:
+                layers += [nn.BatchNorm2d(width * 2)]
+            layers += [nn.LeakyReLU(0.2, inplace=True)]
+            width *= 2
+        layers += [nn.Conv2d(width, 1, base), nn.Flatten(0), Float()]
+        super().__init__(*layers)
+        self.settings = settings
+        _initialise(self)
+
+
+def _halvings(side: int) -> tuple[int, int]:
+    """How often `side` can be halved while it stays whole and at least 4, and what is left."""
+    halvings = 0
+    while side % 2 == 0 and side // 2 >= 4:
+        side, halvings = side // 2, halvings + 1
+    if halvings == 0:
+        raise ValueError(f"side={side} is too small or odd: expected an even number of 8 or more")
+    return halvings, side
+
+
+@torch.no_grad()
+def _initialise(network: nn.Module) -> None:
+    """DCGAN's start: every weight from N(0, 0.02²), batch normalization around 1."""
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+            module.weight.normal_(0.0, 0.02)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.weight.normal_(1.0, 0.02)

@@ -1,0 +1,69 @@
+"""The two pages that are made from what the chapters measured: the ledger and the scoreboard."""
+
+import re
+from pathlib import Path
+
+from ganlib.claims import anchor, load, number
+from ganlib.paths import data_folder
+
+
+def ledger_page(folder: Path | None = None) -> str:
+    """Every claim with its bound and what was measured, chapter by chapter, as Markdown."""
+    records = [r for r in load("claims", folder) if r["preset"] == "book"]
+    parts = []
+    for chapter in in_reading_order({r["chapter"] for r in records}):
+        here = [r for r in records if r["chapter"] == chapter]
+        seeds = ", ".join(str(seed) for seed in sorted({r["seed"] for r in here}))
+        rows = ["| claim | bound | measured |", "|---|---|---|"]
+        for name in dict.fromkeys(r["id"] for r in here):
+            same = [r for r in here if r["id"] == name]
+            values = [r["measured"] for r in same]
+            low, high = number(min(values)), number(max(values))
+            span = low if low == high else f"{low} to {high}"
+            link = f'<a href="{chapter}.html#{anchor(name)}">{name.split(".", 1)[1]}</a>'
+            cells = [f"{link}: {same[-1]['statement']}", same[-1]["bound"], span]
+            rows.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
+        title = f"**[{chapter}]({chapter}.ipynb)**, measured at seeds {seeds}"
+        parts.append(title + "\n\n" + "\n".join(rows))
+    return "\n\n".join(parts)
+
+
+def scoreboard_page(folder: Path | None = None) -> str:
+    """Every number of the papers beside this book's, as a Markdown table for each of theirs."""
+    records = [r for r in load("scores", folder) if r["seed"] == 0 and r["preset"] != "smoke"]
+    place = in_reading_order({r["chapter"] for r in records}).index
+    records.sort(key=lambda r: place(r["chapter"]))
+    parts = []
+    for table in dict.fromkeys(r["table"] for r in records):
+        rows = [
+            "| row | reported | this book | verdict | preset and cost |",
+            "|---|---|---|---|---|",
+        ]
+        for r in (r for r in records if r["table"] == table):
+            if r["measured"] is None:
+                ours, verdict, cost = "", "not trained here", ""
+            else:
+                spread = "" if r["spread"] is None else f" ± {r['spread']:.2g}"
+                ours = f"{r['measured']:.4g}{spread} {r['unit']}"
+                verdict = "falls short" if r["falls_short"] else "reached"
+                cost = f"{r.get('made_at') or r['preset']}: {r['how']}"
+            cells = [r["row"], f"{r['reported']} {r['unit']}", ours, verdict, cost]
+            rows.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
+        chapter = next(r["chapter"] for r in records if r["table"] == table)
+        parts.append(f"**{table}** ([{chapter}]({chapter}.ipynb))\n\n" + "\n".join(rows))
+    return "\n\n".join(parts)
+
+
+def in_reading_order(chapters: set[str]) -> list[str]:
+    """Chapters as the book's table of contents has them, then any others by name."""
+    contents = data_folder().parent / "_toc.yml"
+    listed = []
+    if contents.exists():
+        text = contents.read_text(encoding="utf-8")
+        listed = re.findall(r"^ *- file: chapters/(\S+)", text, re.MULTILINE)
+    return [c for c in listed if c in chapters] + sorted(chapters - set(listed))
+
+
+def _cell(text: str) -> str:
+    """A Markdown table splits at every bar, even inside mathematics."""
+    return text.replace("|", r"\|")

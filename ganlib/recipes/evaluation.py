@@ -1,0 +1,30 @@
+"""The recipe of the judge."""
+
+from ganlib.datasets import mnist, to_signed_unit
+from ganlib.games.classification import Classification
+from ganlib.nets import DigitClassifier
+from ganlib.optimisers import adam, cosine
+from ganlib.play import Recipe
+from ganlib.recipes.register import recipe
+from ganlib.recipes.shared import minibatches
+from ganlib.runtime import Run
+
+
+@recipe
+def digits(name: str, run: Run) -> Recipe:
+    """The classifier of MNIST whose features judge the generators of digits."""
+    classifier = DigitClassifier(width=run.pick(smoke=8, book=32, paper=32))
+    size = run.pick(smoke=64, book=128, paper=128)
+    game = Classification(classifier)
+    run.place(game)
+    images, labels = mnist("train")
+    return Recipe(
+        name=name,
+        game=game,
+        stream=minibatches(run, images, labels, size=size, prepare=to_signed_unit),
+        optimisers={"classifier": adam(classifier, 2e-3, betas=(0.9, 0.999))},
+        rounds=run.pick(smoke=100, book=600, paper=8000),
+        averages={"classifier": run.pick(smoke=0.9, book=0.98, paper=0.998)},
+        schedule=cosine,
+        precision=run.precision,
+    )

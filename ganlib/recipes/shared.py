@@ -1,0 +1,55 @@
+"""What the recipes of several chapters share: their sizes, their streams, the fit of a chain."""
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor
+
+from ganlib.chains import Chain, MaximumLikelihood
+from ganlib.optimisers import adam, cosine
+from ganlib.play import Recipe
+from ganlib.runtime import Choice, Run
+from ganlib.streams import Minibatches
+
+
+def paper(run: Run, *, gpu: Choice, cpu: Choice) -> Choice:
+    """The `paper` preset's size on a GPU, and one that a single core trains in about an hour."""
+    return cpu if run.device.type == "cpu" else gpu
+
+
+def minibatches(
+    run: Run, *tensors: Tensor, size: int, prepare: Callable[[Tensor], Tensor] | None = None
+) -> Minibatches:
+    """Minibatches in the order of the run's seed, on its device, shared by its processes."""
+    return Minibatches(
+        *tensors,
+        size=size,
+        seed=run.seed,
+        device=run.device,
+        prepare=prepare,
+        rank=run.rank,
+        world=run.world,
+    )
+
+
+def likelihood(
+    name: str,
+    run: Run,
+    chain: Chain,
+    images: Tensor,
+    rounds: int,
+    generation_orders: Sequence[Tensor] | None = None,
+) -> Recipe:
+    """Maximum likelihood with Adam, a cosine schedule and an average of the weights."""
+    size = run.pick(smoke=16, book=32, paper=paper(run, gpu=128, cpu=32))
+    game = MaximumLikelihood(chain, generation_orders)
+    run.place(game)
+    return Recipe(
+        name=name,
+        game=game,
+        stream=minibatches(run, images, size=size),
+        optimisers={"chain": adam(chain, 2e-3, betas=(0.9, 0.999))},
+        rounds=rounds,
+        averages={"chain": run.pick(smoke=0.9, book=0.99, paper=0.999)},
+        schedule=cosine,
+        precision=run.precision,
+    )

@@ -1,0 +1,1 @@
+"""Tables that one command computes from the networks that the book ships."""
