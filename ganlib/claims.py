@@ -8,15 +8,19 @@ takes it into `data/results/`; `pages` makes the ledger and the scoreboard from 
 import argparse
 import json
 import math
+import os
+import re
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
+from numbers import Real
 from pathlib import Path
 
 from ganlib.paths import results_folder
-from ganlib.runtime import Run
+from ganlib.runtime import PRESETS, Run
 
-KINDS = ("claims", "scores")
+# What a claim or a chapter may be called: it stands in addresses and in HTML.
+NAME = re.compile(r"[A-Za-z0-9-]+")
 
 
 class ClaimError(AssertionError):
@@ -59,15 +63,22 @@ class Score:
     made_at: str | None = None
 
 
+KINDS = {"claims": Claim, "scores": Score}
+
+
 class Ledger:
     """The claims and scores of one chapter in one run.
 
-    chapter: the name of its notebook. run: the run that measures them.
+    chapter: the name of its notebook: letters, digits and hyphens. run: the run that measures
+    them, from `runtime.start`. Raises ValueError for another name, TypeError for no run.
     """
 
     def __init__(self, chapter: str, run: Run):
-        self.chapter, self.run = chapter, run
+        if not isinstance(run, Run):
+            raise TypeError(f"run: {run!r:.60}, expected a Run, which runtime.start makes")
+        self.chapter, self.run = _named(chapter, "chapter"), run
         self.checked: dict[str, Claim] = {}
+        self.scored: dict[tuple[str, str], Score] = {}
 
     def check(
         self,
@@ -81,28 +92,40 @@ class Ledger:
     ) -> None:
         """Check that `measured` lies within its bounds, and show a line that says so.
 
-        name: the claim's id is `chapter.name`. statement: one sentence. quantity: what was
-        measured. at_most, at_least: the bounds, one or both, inclusive.
-        Raises ClaimError when the value is outside or NaN, ValueError when there is no bound or
-        the name was already checked in this run.
+        name: the claim's id is `chapter.name`; letters, digits and hyphens. statement: one
+        sentence. quantity: what was measured. at_most, at_least: the bounds, one or both,
+        inclusive and finite.
+        Raises ClaimError when the value is outside or not finite, ValueError for bounds that are
+        none and for a name that is none or was already checked in this run, TypeError for what is
+        no number or no text.
         """
+        name = _named(name, "name")
         if at_most is None and at_least is None:
             raise ValueError(f"{name}: a claim needs a bound, at_most or at_least")
+        at_most, at_least = (
+            bound if bound is None else _finite(bound, f"{name}: {which}")
+            for bound, which in ((at_most, "at_most"), (at_least, "at_least"))
+        )
+        low = -math.inf if at_least is None else at_least
+        high = math.inf if at_most is None else at_most
+        if low > high:
+            raise ValueError(
+                f"{name}: at_least={low:g} above at_most={high:g}, expected bounds that some "
+                "number keeps"
+            )
         claim = Claim(
             f"{self.chapter}.{name}",
             self.chapter,
-            statement,
+            _text(statement, f"{name}: statement"),
             quantity,
-            _bound(quantity, at_most, at_least),
-            float(measured),
+            _bound(_text(quantity, f"{name}: quantity"), at_most, at_least),
+            _real(measured, f"{name}: measured"),
             self.run.seed,
             self.run.preset,
         )
         if claim.id in self.checked:
             raise ValueError(f"{claim.id} was already checked in this run")
-        low = -math.inf if at_least is None else at_least
-        high = math.inf if at_most is None else at_most
-        if not low <= claim.measured <= high:
+        if not (math.isfinite(claim.measured) and low <= claim.measured <= high):
             raise ClaimError(
                 f"{claim.id} does not hold: {statement} Expected {claim.bound}, "
                 f"measured {claim.measured:.6g} (seed {claim.seed}, preset {claim.preset})"
@@ -110,8 +133,8 @@ class Ledger:
         self.checked[claim.id] = claim
         _show(
             f"✓ {claim.id}: {statement} [{claim.bound}]",
-            f'<a id="{anchor(claim.id)}"></a>✓ **{claim.id}** · {statement} '
-            f"*Holds:* {claim.bound}.",
+            f'<a id="{anchor(claim.id)}"></a>✓ **{claim.id}** · {markdown(statement)} '
+            f"*Holds:* {markdown(claim.bound)}.",
             "claims",
             asdict(claim),
         )
@@ -136,67 +159,131 @@ class Ledger:
         standard error. better: "higher" or "lower". how: the cost and setting, in a few words.
         made_at: the preset that the measured model was trained at, if not this run's.
         Nothing is judged here: a number that falls short is recorded as such.
+        Raises ValueError for numbers that are not finite, a spread below 0, another `better` or
+        preset, a table or row without a name, and a row that was already recorded in this run;
+        TypeError for what is no number or no text.
         """
+        what = f"{_titled(table, 'table')}, {_titled(row, 'row')}"
         if better not in ("higher", "lower"):
             raise ValueError(f"better={better!r}: choose 'higher' or 'lower'")
-        if measured is not None and not math.isfinite(measured):
-            raise ValueError(f"{table}, {row}: measured {measured}: expected a finite number")
+        if made_at is not None and made_at not in PRESETS:
+            raise ValueError(f"made_at={made_at!r}: choose one of {', '.join(PRESETS)}")
+        if (table, row) in self.scored:
+            raise ValueError(f"{what} was already recorded in this run")
+        reported = _finite(reported, f"{what}: reported")
+        measured, spread, reported_spread = (
+            number if number is None else _finite(number, f"{what}: {which}")
+            for number, which in (
+                (measured, "measured"),
+                (spread, "spread"),
+                (reported_spread, "reported_spread"),
+            )
+        )
+        if (spread or 0) < 0 or (reported_spread or 0) < 0:
+            raise ValueError(f"{what}: a spread below 0, expected a standard error")
         short = None
         if measured is not None:
-            short = bool(measured < reported if better == "higher" else measured > reported)
+            short = measured < reported if better == "higher" else measured > reported
         text = f"{reported:g}" + ("" if reported_spread is None else f" ± {reported_spread:g}")
         score = Score(
             self.chapter,
             table,
             row,
-            unit,
+            _text(unit, f"{what}: unit"),
             text,
-            None if measured is None else float(measured),
-            None if spread is None else float(spread),
+            measured,
+            spread,
             better,
             short,
-            how,
+            _text(how, f"{what}: how"),
             self.run.seed,
             self.run.preset,
             made_at,
         )
+        self.scored[table, row] = score
         line = f"{row}, reported {text} {unit}: on the scoreboard."
-        _show(line, line, "scores", asdict(score))
+        _show(line, markdown(line), "scores", asdict(score))
 
 
 def collect(notebooks: Iterable[Path], folder: Path | None = None) -> dict[str, int]:
     """Take the records of executed notebooks into `folder` (default `data/results`).
 
     Records replace those of the same chapter, seed and preset, and there is one file for claims
-    and one for scores. Returns how many records each file gained. Raises ValueError for a
-    notebook that was not executed or has a failed cell.
+    and one for scores. A chapter makes the same claims and records the same rows at every seed:
+    so what none of its notebooks in this call has any more goes, at every seed of that preset.
+    Other presets, other chapters, and a chapter whose notebooks hold no record at all, keep theirs.
+
+    Both files are written beside their places before either is replaced, and nothing changes when
+    this raises. Returns how many records each file gained. Raises ValueError for a notebook that
+    is none, was not executed, has a failed cell, a record twice or those of several runs; for two
+    notebooks of one run; for a damaged file in `folder`, or one that cannot be written.
     """
-    folder = folder or results_folder()
+    folder = _folder(folder)
+    if isinstance(notebooks, str | bytes | os.PathLike) or not isinstance(notebooks, Iterable):
+        raise TypeError(f"notebooks: {notebooks!r:.60}, expected a list of paths")
     fresh: dict[str, list[dict]] = {kind: [] for kind in KINDS}
+    seen: dict[tuple, Path] = {}
     for path in notebooks:
         found = _records(path)
+        runs = {_run(record) for records in found.values() for record in records}
+        if len(runs) > 1:
+            raise ValueError(f"{path} has records of {len(runs)} runs, expected those of one")
+        for run in runs:
+            if run in seen:
+                chapter, seed, preset = run
+                raise ValueError(
+                    f"{seen[run]} and {path} both hold {chapter} at seed {seed}, preset {preset}: "
+                    "expected one notebook of each run"
+                )
+            seen[run] = path
         for kind in KINDS:
             fresh[kind] += found[kind]
-    replaced = {(r["chapter"], r["seed"], r["preset"]) for kind in KINDS for r in fresh[kind]}
-    for kind in KINDS:
+    again = {(chapter, preset) for chapter, _, preset in seen}
+    texts = {}
+    for kind, new in fresh.items():
+        made = {(r["chapter"], r["preset"], *_name(r)) for r in new}
         kept = [
-            record
-            for record in load(kind, folder)
-            if (record["chapter"], record["seed"], record["preset"]) not in replaced
+            r
+            for r in load(kind, folder)
+            if (r["chapter"], r["preset"]) not in again
+            or (_run(r) not in seen and (r["chapter"], r["preset"], *_name(r)) in made)
         ]
-        records = sorted(kept + fresh[kind], key=lambda r: (r["chapter"], r["preset"], r["seed"]))
-        folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(records, indent=1, ensure_ascii=False)
-        (folder / f"{kind}.json").write_text(text + "\n", encoding="utf-8")
+        records = sorted(kept + new, key=lambda r: (r["chapter"], r["preset"], r["seed"]))
+        texts[f"{kind}.json"] = json.dumps(records, indent=1, ensure_ascii=False, allow_nan=False)
+    _replace(folder, texts)
     return {kind: len(records) for kind, records in fresh.items()}
 
 
 def load(kind: str, folder: Path | None = None) -> list[dict]:
-    """The committed records of one kind: "claims" or "scores"."""
-    if kind not in KINDS:
-        raise ValueError(f"kind={kind!r} is not known: choose one of {', '.join(KINDS)}")
-    path = (folder or results_folder()) / f"{kind}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    """The committed records of one kind, "claims" or "scores"; none where there is no file.
+
+    Raises ValueError for another kind, and for a damaged file one that names it and says how to
+    restore it.
+    """
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ValueError(f"kind={kind!r:.60} is not known: choose one of {', '.join(KINDS)}")
+    path = _folder(folder) / f"{kind}.json"
+    restore = (
+        f"expected a list of {kind} as ganlib.claims writes it. Restore it with "
+        f"`git checkout -- data/results/{kind}.json`, or measure it again with `make claims`."
+    )
+    try:
+        records = _read(path)
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: it does not read ({error}); {restore}") from None
+    if not isinstance(records, list):
+        raise ValueError(f"{path} is damaged: it holds no list; {restore}")
+    seen = set()
+    for number, record in enumerate(records):
+        fault = _fault(kind, record)
+        if fault is None and (_run(record), _name(record)) in seen:
+            fault = f"repeats {', '.join(_name(record))}"
+        if fault is not None:
+            raise ValueError(f"{path} is damaged: record {number} {fault}; {restore}")
+        seen.add((_run(record), _name(record)))
+    return records
 
 
 def _bound(quantity: str, at_most: float | None, at_least: float | None) -> str:
@@ -207,8 +294,11 @@ def _bound(quantity: str, at_most: float | None, at_least: float | None) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits, with a power of ten in mathematics: 0.0123, 1.5, $10^{-9}$."""
-    mantissa, _, exponent = f"{value:.3g}".partition("e")
+    """Three digits, with a power of ten in mathematics: 0.0123, 1.5, $10^{-9}$.
+
+    Raises TypeError for what is no number, ValueError for one that is not finite.
+    """
+    mantissa, _, exponent = f"{_finite(value, 'number'):.3g}".partition("e")
     if not exponent:
         return mantissa
     power = f"10^{{{int(exponent)}}}"
@@ -216,7 +306,23 @@ def number(value: float) -> str:
 
 
 def anchor(claim: str) -> str:
-    return "claim-" + claim.replace(".", "-")
+    """The name in HTML of the place where a claim is shown, by the claim's id."""
+    chapter, _, name = _text(claim, "claim").partition(".")
+    return f"claim-{_named(chapter, 'chapter')}-{_named(name, 'name')}"
+
+
+def markdown(text: str) -> str:
+    """Text as one line of Markdown that shows it as it is; $mathematics$ stays mathematics.
+
+    A dollar sign without a partner, or one written \\$, is shown as such.
+    """
+    line = " ".join(_text(text, "text").splitlines())
+    # Every second piece is mathematics: it ends at the next dollar that has no backslash before it.
+    pieces = re.split(r"(?<!\\)(\$(?:[^$\\]|\\.)+\$)", line)
+    for index in range(0, len(pieces), 2):
+        plain = pieces[index].replace("\\$", "$")
+        pieces[index] = re.sub(r"[\\`*_\[\]<>&$~]", lambda sign: f"&#{ord(sign[0])};", plain)
+    return "".join(pieces)
 
 
 def _show(plain: str, markdown: str, kind: str, record: dict) -> None:
@@ -232,17 +338,157 @@ def _show(plain: str, markdown: str, kind: str, record: dict) -> None:
 
 
 def _records(path: Path) -> dict[str, list[dict]]:
-    notebook = json.loads(Path(path).read_text(encoding="utf-8"))
+    """The records in an executed notebook, each checked."""
+    damaged = f"{path} is damaged: expected an executed notebook"
+    try:
+        notebook = _read(Path(path))
+    except FileNotFoundError:
+        raise ValueError(f"{path} is missing: expected an executed notebook") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{damaged} ({error})") from None
     found: dict[str, list[dict]] = {kind: [] for kind in KINDS}
-    for cell in notebook["cells"]:
-        if cell["cell_type"] == "code" and cell["source"] and cell["execution_count"] is None:
-            raise ValueError(f"{path} has a cell that was not run: expected an executed notebook")
-        for output in cell.get("outputs", []):
-            if output["output_type"] == "error":
-                raise ValueError(f"{path} has a failed cell: {output['ename']}: {output['evalue']}")
-            for kind, record in output.get("metadata", {}).get("ganlib", {}).items():
-                found[kind].append(record)
+    try:
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == "code" and cell["source"] and cell["execution_count"] is None:
+                raise ValueError(
+                    f"{path} has a cell that was not run: expected an executed notebook"
+                )
+            for output in cell.get("outputs", []):
+                if output["output_type"] == "error":
+                    raise ValueError(
+                        f"{path} has a failed cell: {output['ename']}: {output['evalue']}"
+                    )
+                for kind, record in output.get("metadata", {}).get("ganlib", {}).items():
+                    found[kind].append(record)
+    except (AttributeError, KeyError, TypeError):
+        raise ValueError(damaged) from None
+    for kind, records in found.items():
+        seen = set()
+        for record in records:
+            fault = _fault(kind, record)
+            if fault is not None:
+                raise ValueError(f"{damaged}, and one of its {kind} {fault}")
+            if _name(record) in seen:
+                raise ValueError(f"{path} has {', '.join(_name(record))} twice, expected it once")
+            seen.add(_name(record))
     return found
+
+
+def _read(path: Path) -> object:
+    def refuse(token: str) -> None:
+        raise ValueError(f"{token} is no number of JSON")
+
+    return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+
+
+def _replace(folder: Path, texts: dict[str, str]) -> None:
+    """Write files of one folder: all lie whole on the disk before the first takes its place."""
+    contents = {name: (text + "\n").encode() for name, text in texts.items()}
+    partials = {folder / f"{name}.{os.getpid()}.partial": folder / name for name in contents}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            for partial, path in partials.items():
+                with open(partial, "wb") as file:
+                    file.write(contents[path.name])
+                    file.flush()
+                    os.fsync(file.fileno())
+            for partial, path in partials.items():
+                os.replace(partial, path)
+        finally:
+            for partial in partials:
+                partial.unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ValueError(
+            f"{folder} cannot be written ({reason}): expected a folder for {', '.join(texts)}"
+        ) from error
+
+
+def _folder(folder: Path | str | None) -> Path:
+    return results_folder() if folder is None else Path(folder)
+
+
+def _run(record: dict) -> tuple[str, int, str]:
+    return record["chapter"], record["seed"], record["preset"]
+
+
+def _name(record: dict) -> tuple[str, ...]:
+    """What tells a record from the others of its kind and run."""
+    return (record["id"],) if "id" in record else (record["table"], record["row"])
+
+
+def _fault(kind: str, record: object) -> str | None:
+    """What keeps `record` from being one of its kind, or None."""
+    expected = {field.name: field for field in fields(KINDS[kind])}
+    needed = {name for name, field in expected.items() if field.default is MISSING}
+    if not isinstance(record, dict) or not needed <= record.keys() <= expected.keys():
+        return f"is no record with {', '.join(expected)}"
+    for name, value in record.items():
+        wanted = expected[name].type
+        # JSON writes a float that is whole as one, but a person may not; and True is no number.
+        types = wanted | int if wanted in (float, float | None) else wanted
+        is_flag = isinstance(value, bool) and wanted != bool | None
+        if is_flag or not isinstance(value, types):
+            return f"has {name}: {value!r:.60}"
+        if isinstance(value, float | int) and not abs(value) <= sys.float_info.max:
+            return f"has {name}: {value}, which is not finite"
+    names = record["id"].split(".") if kind == "claims" else [record["chapter"]]
+    if names[0] != record["chapter"] or not all(map(NAME.fullmatch, names)):
+        return f"is called {record.get('id', record['chapter'])!r:.60}"
+    if kind == "claims" and len(names) != 2:
+        return f"is called {record['id']!r:.60}"
+    if record["preset"] not in PRESETS or record["seed"] < 0:
+        return f"is of preset {record['preset']!r:.60}, seed {record['seed']}"
+    if kind == "scores":
+        return _fault_of_score(record)
+    return None
+
+
+def _fault_of_score(record: dict) -> str | None:
+    if not record["table"].strip() or not record["row"].strip():
+        return "has no table or row"
+    if record["better"] not in ("higher", "lower"):
+        return f"has better: {record['better']!r:.60}"
+    if (record["measured"] is None) != (record["falls_short"] is None):
+        return "has measured without falls_short, or the other way round"
+    return None
+
+
+def _named(name: str, what: str) -> str:
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise ValueError(f"{what}={name!r:.60}: expected letters, digits and hyphens")
+    return name
+
+
+def _titled(text: str, what: str) -> str:
+    if not _text(text, what).strip():
+        raise ValueError(f"{what}={text!r}: expected a name")
+    return text
+
+
+def _text(text: str, what: str) -> str:
+    if not isinstance(text, str):
+        raise TypeError(f"{what}: {text!r:.60}, expected text")
+    return text
+
+
+def _real(value: float, what: str) -> float:
+    """A number, numpy's and torch's included; TypeError for anything else, such as True."""
+    try:
+        number = value.item() if hasattr(value, "item") else value
+        if isinstance(number, Real) and not isinstance(number, bool):
+            return float(number)
+    except (OverflowError, RuntimeError, TypeError, ValueError):
+        pass
+    raise TypeError(f"{what}: {value!r:.60}, expected a number")
+
+
+def _finite(value: float, what: str) -> float:
+    real = _real(value, what)
+    if not math.isfinite(real):
+        raise ValueError(f"{what} {real}: expected a finite number")
+    return real
 
 
 if __name__ == "__main__":

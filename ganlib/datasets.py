@@ -8,6 +8,9 @@ import gzip
 import hashlib
 import math
 import zlib
+from collections.abc import Iterable
+from functools import cached_property
+from numbers import Real
 from pathlib import Path
 
 import numpy
@@ -15,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
+from ganlib.nets.sizes import whole
 from ganlib.paths import data_folder
 
 # Folder in `data/`, bytes and MD5 of each file, both of what is inside where it is gzipped.
@@ -31,9 +35,24 @@ KNOWN_FILES = {
     "emoji.csv": ("emoji", 83_613, "5f31e00c9a1e187e169e529bed78c69b"),
 }
 
+IDX_NAMES = tuple(name.removesuffix(".gz") for name in KNOWN_FILES if name.endswith(".gz"))
+SPLITS = ("train", "test")
+FOUNDRIES = ("noto", "twemoji", "openmoji")
+WHOLE_NUMBERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
+
+def check_choice(name: str, choice: str, choices: tuple[str, ...]) -> None:
+    """Raise ValueError that lists the choices unless `choice` is one."""
+    if not isinstance(choice, str) or choice not in choices:
+        listed = ", ".join(map(repr, choices[:-1])) + f" or {choices[-1]!r}"
+        raise ValueError(f"{name}={choice!r:.60} is not known: choose {listed}")
+
 
 def collection_folder(collection: str, folder: Path | str | None) -> Path:
-    """The folder that a caller gave, or else the collection's own in `data_folder()`."""
+    """The folder that a caller gave, or else the collection's own in `data_folder()`.
+
+    Raises TypeError for what is no path.
+    """
     return Path(folder) if folder is not None else data_folder() / collection
 
 
@@ -49,12 +68,11 @@ def mnist(split: str = "train", folder: Path | str | None = None) -> tuple[Tenso
     Returns images, uint8 of shape (count, 1, 28, 28), 0 for paper and 255 for ink, and labels,
     int64 of shape (count,). Raises ValueError for another split, DataError for a bad file.
     """
-    prefixes = {"train": "train", "test": "t10k"}
-    if split not in prefixes:
-        raise ValueError(f"split={split!r} is not known: choose 'train' or 'test'")
+    check_choice("split", split, SPLITS)
     folder = collection_folder("mnist", folder)
-    images = read_idx(folder, f"{prefixes[split]}-images-idx3-ubyte")
-    labels = read_idx(folder, f"{prefixes[split]}-labels-idx1-ubyte")
+    prefix = {"train": "train", "test": "t10k"}[split]
+    images = read_idx(folder, f"{prefix}-images-idx3-ubyte")
+    labels = read_idx(folder, f"{prefix}-labels-idx1-ubyte")
     return images[:, None], labels.long()
 
 
@@ -68,9 +86,7 @@ def emoji(foundry: str = "noto", split: str = "train", folder: Path | str | None
     emoji for every foundry, the one that `emoji_names(split)[i]` names. Raises ValueError for
     another foundry or split, DataError for a bad file.
     """
-    if foundry not in ("noto", "twemoji", "openmoji"):
-        choices = "'noto', 'twemoji' or 'openmoji'"
-        raise ValueError(f"foundry={foundry!r} is not known: choose {choices}")
+    check_choice("foundry", foundry, FOUNDRIES)
     folder = collection_folder("emoji", folder)
     rows = [row for row, _ in read_emoji_split(split, folder)]
     return read_idx(folder, f"{foundry}-images-idx4-ubyte")[rows]
@@ -88,8 +104,13 @@ def emoji_names(split: str = "train", folder: Path | str | None = None) -> list[
 def read_known(path: Path) -> bytes:
     """The content of a file, unpacked if it is called .gz, checked against `KNOWN_FILES`.
 
-    Raises DataError, which names the file, what was expected, and how to restore it.
+    Raises DataError, which names the file, what was expected, and how to restore it; ValueError for
+    a file that is none of them.
     """
+    path = Path(path)
+    if path.name not in KNOWN_FILES:
+        known = ", ".join(KNOWN_FILES)
+        raise ValueError(f"{path} is no file of the book's data: expected one of {known}")
     collection, expected_bytes, expected_md5 = KNOWN_FILES[path.name]
     packed = path.suffix == ".gz"
     kind = "a gzipped IDX file" if packed else "a table of comma-separated values"
@@ -103,7 +124,15 @@ def read_known(path: Path) -> bytes:
             content = file.read(expected_bytes + 1)
     except FileNotFoundError:
         raise DataError(f"{path} is missing: {kind} was expected. {restore}") from None
-    except (EOFError, OSError, zlib.error) as error:
+    except NotADirectoryError:
+        raise DataError(
+            f"{path} cannot be read: on its way is a file where a folder was expected. {restore}"
+        ) from None
+    except (IsADirectoryError, PermissionError) as error:
+        raise DataError(
+            f"{path} cannot be read: {kind} was expected ({error.strerror}). {restore}"
+        ) from None
+    except (EOFError, OSError, ValueError, zlib.error) as error:
         raise DataError(
             f"{path} is damaged: it does not read as {kind} ({error}); "
             f"{expected_bytes:,} bytes were expected inside. {restore}"
@@ -144,9 +173,11 @@ def stacked_mnist(
 
     This is the construction of Metz et al. (2017, section 3.3.1), drawn from this seed, the same
     on every machine. split, folder, errors: as for `mnist`. count: how many images.
+    seed: a whole number from 0 to 2**32 - 1. Raises ValueError for another, or a count below 1.
     Returns images, uint8 (count, 3, 28, 28), and modes, int64 (count,): the three labels read as
     a number from 0 to 999.
     """
+    count, seed = whole("count", count), whole("seed", seed, 0, 2**32 - 1)
     images, labels = mnist(split, folder)
     chosen = numpy.random.RandomState(seed).randint(0, len(images), size=(count, 3))
     chosen = torch.from_numpy(chosen)
@@ -158,9 +189,11 @@ def read_idx(folder: Path, name: str) -> Tensor:
 
     The IDX format is two zero bytes, the code of the element type (8: unsigned byte), the number
     of axes, each axis's length as a big-endian 32-bit number, then the elements.
-    Returns a uint8 tensor of the shape that the header states. Raises DataError for a bad file.
+    Returns a uint8 tensor of the shape that the header states. Raises DataError for a bad file,
+    ValueError for another name.
     """
-    content = read_known(folder / f"{name}.gz")
+    check_choice("name", name, IDX_NAMES)
+    content = read_known(Path(folder) / f"{name}.gz")
     axes = content[3]
     shape = numpy.frombuffer(content, ">u4", count=axes, offset=4).tolist()
     elements = numpy.frombuffer(content, numpy.uint8, offset=4 + 4 * axes)
@@ -168,47 +201,152 @@ def read_idx(folder: Path, name: str) -> Tensor:
 
 
 def read_emoji_split(split: str, folder: Path) -> list[tuple[int, str]]:
-    """The row in the files of pictures, and the name, of each emoji of one split."""
-    if split not in ("train", "test"):
-        raise ValueError(f"split={split!r} is not known: choose 'train' or 'test'")
-    table = csv.DictReader(read_known(folder / "emoji.csv").decode().splitlines())
+    """The row in the files of pictures, and the name, of each emoji of one split.
+
+    Raises ValueError for another split, DataError for a bad file.
+    """
+    check_choice("split", split, SPLITS)
+    table = csv.DictReader(read_known(Path(folder) / "emoji.csv").decode().splitlines())
     return [(row, record["name"]) for row, record in enumerate(table) if record["split"] == split]
 
 
 def to_signed_unit(images: Tensor) -> Tensor:
-    """Map uint8 pixels 0..255 to float32 in [-1, 1], the range of a generator's tanh."""
+    """Map bytes to float32 in [-1, 1], the range of a generator's tanh.
+
+    images: whole numbers from 0 to 255, of any shape, as uint8 or another type.
+    Raises TypeError for floats, which may be mapped already, and for anything but a tensor;
+    ValueError for a number out of range.
+    """
+    if not isinstance(images, Tensor) or images.dtype not in WHOLE_NUMBERS:
+        kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
+        raise TypeError(f"images: {kind}, expected a tensor of whole numbers from 0 to 255")
+    if images.dtype != torch.uint8 and images.numel():
+        low, high = (int(bound) for bound in images.aminmax())
+        if low < 0 or high > 255:
+            raise ValueError(f"images: numbers from {low} to {high}, expected 0 to 255")
     return images.float() * (2 / 255) - 1
 
 
-def mixture(
-    means: Tensor, scale: Tensor | float, weights: Tensor | None = None
-) -> MixtureSameFamily:
+class GaussianMixture(MixtureSameFamily):
+    """A mixture of Gaussians that draws the component of a sample first, and only that one's.
+
+    torch's own draws a sample of every component and keeps one; all else is as there. `mixture`
+    makes it, of diagonal covariances.
+    """
+
+    @cached_property
+    def _equal(self) -> bool:
+        probabilities = self.mixture_distribution.probs
+        return bool((probabilities == probabilities[0]).all())
+
+    def sample(self, sample_shape: Iterable[int] = ()) -> Tensor:
+        """Samples on the device of the means, (*sample_shape, dimensions)."""
+        if self.batch_shape:
+            return super().sample(torch.Size(sample_shape))
+        normal = self.component_distribution.base_dist
+        means, scales, shape = normal.loc, normal.scale, torch.Size(sample_shape)
+        with torch.no_grad():
+            if self._equal:
+                chosen = torch.randint(len(means), shape, device=means.device)
+            else:
+                # `multinomial` refuses to draw none.
+                draws = max(1, shape.numel())
+                chosen = torch.multinomial(self.mixture_distribution.probs, draws, True)
+                chosen = chosen[: shape.numel()].reshape(shape)
+            noise = torch.randn(self._extended_shape(shape), dtype=means.dtype, device=means.device)
+            return means[chosen] + scales[chosen] * noise
+
+
+def mixture(means: Tensor, scale: Tensor | float, weights: Tensor | None = None) -> GaussianMixture:
     """A mixture of Gaussians with diagonal covariances, as a torch distribution.
 
-    means: (modes, dimensions); scale: standard deviations, broadcast to the shape of `means`;
-    weights: (modes,), default equal. Samples have shape (..., dimensions).
+    means: floats, (modes, dimensions); scale: positive standard deviations, broadcast to the shape
+    of `means`; weights: (modes,), none negative, default equal; tensors, or what makes them. All
+    become of the type and on the device of the means. Samples have shape (..., dimensions).
+    Raises ValueError for other shapes or values, TypeError for what holds no numbers.
     """
-    weights = torch.ones(len(means)) if weights is None else weights
-    components = Independent(Normal(means, torch.as_tensor(scale).expand_as(means)), 1)
-    return MixtureSameFamily(Categorical(weights.to(means)), components)
+    means = _floats(means, "means")
+    if means.ndim != 2 or not means.numel():
+        raise ValueError(
+            f"means of shape {tuple(means.shape)}: expected (modes, dimensions), one or more of "
+            "each"
+        )
+    if not torch.isfinite(means).all():
+        raise ValueError("means: a value is not finite, expected numbers that are")
+    scale = _floats(scale, "scale").to(means)
+    if scale.ndim > 2 or any(
+        n not in (1, m) for n, m in zip(scale.shape[::-1], means.shape[::-1], strict=False)
+    ):
+        raise ValueError(
+            f"scale of shape {tuple(scale.shape)}: expected one that broadcasts to that of the "
+            f"means, {tuple(means.shape)}"
+        )
+    if not ((scale > 0) & (scale < math.inf)).all():
+        raise ValueError(f"scale={scale.tolist()}: expected positive standard deviations")
+    weights = torch.ones(len(means)) if weights is None else _floats(weights, "weights")
+    weights = weights.to(means)
+    if weights.shape != means.shape[:1]:
+        raise ValueError(f"weights of shape {tuple(weights.shape)}: expected ({len(means)},)")
+    if not (weights >= 0).all() or not 0 < weights.sum() < math.inf:
+        raise ValueError(
+            f"weights={weights.tolist()}: expected none negative, and a sum above 0 that is finite"
+        )
+    components = Independent(Normal(means, scale.expand_as(means)), 1)
+    return GaussianMixture(Categorical(weights), components)
 
 
-def mixture_1d(means: list[float], scales: list[float], weights: list[float]) -> MixtureSameFamily:
-    """A mixture of Gaussians on the line; samples have shape (..., 1)."""
-    return mixture(
-        torch.tensor(means, dtype=torch.float32)[:, None],
-        torch.tensor(scales, dtype=torch.float32)[:, None],
-        torch.tensor(weights, dtype=torch.float32),
-    )
+def mixture_1d(means: list[float], scales: list[float], weights: list[float]) -> GaussianMixture:
+    """A mixture of Gaussians on the line; samples have shape (..., 1).
+
+    One mean, standard deviation and weight a component. Errors as for `mixture`.
+    """
+    columns = {"means": means, "scales": scales, "weights": weights}
+    columns = {name: _floats(column, name) for name, column in columns.items()}
+    for name, column in columns.items():
+        if column.ndim != 1 or len(column) != len(columns["means"]):
+            raise ValueError(
+                f"{name} of shape {tuple(column.shape)}: expected a list, as long as the others"
+            )
+    means, scales, weights = (column.float() for column in columns.values())
+    return mixture(means[:, None], scales[:, None], weights)
 
 
-def gaussian_ring(modes: int = 8, radius: float = 2.0, scale: float = 0.02) -> MixtureSameFamily:
-    """Equal Gaussians on a circle (Metz et al., 2017, appendix A: 8, radius 2, deviation 0.02)."""
+def gaussian_ring(modes: int = 8, radius: float = 2.0, scale: float = 0.02) -> GaussianMixture:
+    """Equal Gaussians on a circle (Metz et al., 2017, appendix A: 8, radius 2, deviation 0.02).
+
+    Raises ValueError for no modes, or a radius that is not positive; and as `mixture` does.
+    """
+    modes = whole("modes", modes)
+    _check_positive(radius, "radius")
     angles = torch.arange(modes) * (2 * math.pi / modes)
     return mixture(radius * torch.stack([angles.cos(), angles.sin()], dim=1), scale)
 
 
-def gaussian_grid(side: int = 5, spacing: float = 2.0, scale: float = 0.05) -> MixtureSameFamily:
-    """Equal Gaussians on a centred grid, side × side of them (Gulrajani et al., 2017: 25)."""
+def gaussian_grid(side: int = 5, spacing: float = 2.0, scale: float = 0.05) -> GaussianMixture:
+    """Equal Gaussians on a centred grid, side × side of them (Gulrajani et al., 2017: 25).
+
+    Raises ValueError for no modes, or a spacing that is not positive; and as `mixture` does.
+    """
+    side = whole("side", side)
+    _check_positive(spacing, "spacing")
     ticks = (torch.arange(side) - (side - 1) / 2) * spacing
     return mixture(torch.cartesian_prod(ticks, ticks), scale)
+
+
+def _floats(values: Tensor | list | float, name: str) -> Tensor:
+    """As a tensor of floats, of torch's default type where they are none; TypeError if it fails."""
+    try:
+        values = torch.as_tensor(values)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise TypeError(
+            f"{name}: expected numbers, as a tensor or lists of them ({error})"
+        ) from None
+    if values.is_complex() or values.dtype == torch.bool:
+        raise TypeError(f"{name}: {values.dtype}, expected real numbers")
+    return values if values.is_floating_point() else values.to(torch.get_default_dtype())
+
+
+def _check_positive(number: float, name: str) -> None:
+    # Python's whole numbers may be larger than any float.
+    if isinstance(number, bool) or not isinstance(number, Real) or not 0 < number < 1e308:
+        raise ValueError(f"{name}={number!r}: expected a positive number that is finite")

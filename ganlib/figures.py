@@ -4,8 +4,11 @@ Figures have no background and use greys and hues that read on white and on blac
 """
 
 import inspect
+import math
+import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy
@@ -13,9 +16,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from ganlib.nets.sizes import whole
+
 GREY = "#808080"
 # Okabe and Ito's palette, which colour-blind readers can tell apart; one hue a role.
 DATA, GENERATOR, DISCRIMINATOR, OTHER = "#0a84c6", "#009e73", "#e0701a", "#c76b9f"
+ROLES = {
+    "discriminator": DISCRIMINATOR,
+    "critic": DISCRIMINATOR,
+    "judge": DISCRIMINATOR,
+    "generator": GENERATOR,
+}
+# The hues of players that have no role of their own.
+WITHOUT_ROLE = (OTHER, DATA, GREY)
 
 
 def use_style() -> None:
@@ -48,14 +61,38 @@ def use_style() -> None:
 
 
 def show_images(
-    images: Tensor, columns: int, axes: Axes | None = None, gap: int = 1, title: str = ""
+    images: Tensor | numpy.ndarray,
+    columns: int,
+    axes: Axes | None = None,
+    gap: int = 1,
+    title: str = "",
 ) -> Axes:
     """Draw images as one table, row by row, dark ink on light paper or in colour.
 
-    images: (count, 1 or 3, height, width) in [-1, 1]; count is a multiple of `columns`, or the
-    last row stays short. gap: pixels between images, which stay transparent.
+    images: floats, (count, 1 or 3, height, width) in [-1, 1], clamped to that; count is a multiple
+    of `columns`, or the last row stays short. gap: pixels between images, which stay transparent.
+    Raises ValueError for another shape, no image, a pixel that is not finite, columns below 1 or a
+    gap below 0; TypeError for what is no array of floats, no axes or no title.
     """
-    pixels = images.detach().float().cpu().clamp(-1, 1).permute(0, 2, 3, 1).numpy()
+    pixels = _numbers(images, "images")
+    if pixels.dtype.kind != "f":
+        raise TypeError(
+            "images: whole numbers, expected floats in [-1, 1] "
+            "(`datasets.to_signed_unit` makes them from bytes)"
+        )
+    if pixels.ndim != 4 or pixels.shape[1] not in (1, 3) or not pixels.size:
+        raise ValueError(
+            f"images of shape {pixels.shape}: expected (count, 1 or 3, height, width), none of it 0"
+        )
+    if not numpy.isfinite(pixels).all():
+        image = int((~numpy.isfinite(pixels)).nonzero()[0][0])
+        raise ValueError(f"images: image {image} has a pixel that is not finite")
+    columns, gap = whole("columns", columns), whole("gap", gap, 0)
+    if axes is not None and not isinstance(axes, Axes):
+        raise TypeError(f"axes: {axes!r:.60}, expected matplotlib's Axes or None")
+    if not isinstance(title, str):
+        raise TypeError(f"title: {title!r:.60}, expected text")
+    pixels = pixels.clip(-1, 1).astype(numpy.float32).transpose(0, 2, 3, 1)
     count, height, width, channels = pixels.shape
     rows = -(-count // columns)
     shape = rows * (height + gap) + gap, columns * (width + gap) + gap
@@ -78,36 +115,136 @@ def show_images(
     return axes
 
 
-def show_losses(losses: Mapping[str, numpy.ndarray], smooth: int = 50) -> Figure:
-    """Plot every player's loss in nats by step, faint, with a running mean over `smooth` steps."""
+def show_losses(
+    losses: Mapping[str, Tensor | numpy.ndarray],
+    rounds: int,
+    *,
+    smooth: int = 50,
+    unit: str = "",
+) -> Figure:
+    """Plot every loss by round, faint, with a running mean over `smooth` rounds.
+
+    losses: by turn, in order, as many in each of the `rounds` rounds: where a turn comes five times
+    a round, its fifth loss lies at round 1. A name with a slash is a part ("maps/cycle") of the
+    total before the slash; only its running mean is drawn, dashed, in the hue of its total.
+    unit: of the losses, say "nats"; none without one.
+    Raises ValueError where there are no losses, where their count is no multiple of `rounds`, for a
+    loss that is not finite, rounds or smooth below 1; TypeError for what is no series of numbers.
+    """
+    rounds, smooth = whole("rounds", rounds), whole("smooth", smooth)
+    if not isinstance(unit, str):
+        raise TypeError(f"unit: {unit!r:.60}, expected text")
+    if not isinstance(losses, Mapping) or not all(isinstance(name, str) for name in losses):
+        raise TypeError(f"losses: {losses!r:.60}, expected a series of numbers by name")
+    if not losses:
+        raise ValueError("losses: none, expected one series or more")
+    series = {name: _loss_series(name, values, rounds) for name, values in losses.items()}
+    lines = _lines(series)
     figure, axes = plt.subplots()
-    colours = {"discriminator": DISCRIMINATOR, "generator": GENERATOR}
-    for player, values in losses.items():
-        colour = colours.get(player, OTHER)
-        axes.plot(values, color=colour, alpha=0.2, linewidth=0.6)
-        window = max(1, min(smooth, len(values) // 4))
+    for name, values in series.items():
+        turns, is_part = len(values) // rounds, "/" in name
+        colour, style = lines[name]
+        if not is_part:
+            at = numpy.arange(1, len(values) + 1) / turns
+            axes.plot(at, values, color=colour, alpha=0.2, linewidth=0.6)
+        window = turns * max(1, min(smooth, rounds // 4))
         mean = numpy.convolve(values, numpy.ones(window) / window, mode="valid")
-        axes.plot(numpy.arange(len(mean)) + window // 2, mean, color=colour, label=player)
-    axes.set(xlabel="round", ylabel="loss (nats)")
+        # A mean lies in the middle of its window.
+        at = (numpy.arange(len(mean)) + (window + 1) / 2) / turns
+        width = 1.0 if is_part else plt.rcParams["lines.linewidth"]
+        axes.plot(at, mean, color=colour, linestyle=style, linewidth=width, label=name)
+    axes.set(xlabel="round", ylabel=f"loss ({unit})" if unit else "loss")
     axes.legend()
     return figure
 
 
+def _loss_series(name: str, values: Tensor | numpy.ndarray, rounds: int) -> numpy.ndarray:
+    """One series as float64, (losses,), or an error that names it."""
+    series = _numbers(values, f"losses of {name!r}").astype(numpy.float64)
+    if series.ndim != 1 or not series.size or series.size % rounds:
+        raise ValueError(
+            f"losses of {name!r} of shape {series.shape}: expected (losses,), a multiple of the "
+            f"{rounds} rounds"
+        )
+    if not numpy.isfinite(series).all():
+        step = int((~numpy.isfinite(series)).argmax())
+        raise ValueError(f"losses of {name!r}: step {step} has a loss that is not finite")
+    return series
+
+
+def _lines(names: Iterable[str]) -> dict[str, tuple[str, object]]:
+    """A hue and a line style for each name, no two the same; a part has the hue of its total."""
+    lines: dict[str, tuple[str, object]] = {}
+    hues: dict[str, str] = {}
+    parts = dict.fromkeys((name.partition("/")[0] for name in names), 0)
+    taken: Counter[tuple[str, ...]] = Counter()
+    for total in parts:
+        role = next((hue for role, hue in ROLES.items() if role in total.lower()), None)
+        choices = WITHOUT_ROLE if role is None else (role,)
+        gap, index = divmod(taken[choices], len(choices))
+        taken[choices] += 1
+        hues[total] = choices[index]
+        # Where the hues are used up, dots: the more of a hue, the wider apart.
+        lines[total] = hues[total], (0, (1, gap)) if gap else "-"
+    for name in names:
+        total, slash, _ = name.partition("/")
+        if slash:
+            parts[total] += 1
+            lines[name] = hues[total], (0, (4, parts[total]))
+    return lines
+
+
+def _numbers(values: object, what: str) -> numpy.ndarray:
+    """Real numbers of any shape as an array on the CPU; TypeError that says what came instead."""
+    try:
+        if isinstance(values, Tensor):
+            values = values.detach().cpu()
+            # numpy has no bfloat16 and knows float16 badly.
+            values = (values.float() if values.is_floating_point() else values).numpy()
+        array = numpy.asarray(values)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{what}: {values!r:.60}, expected an array of numbers") from None
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"{what}: {values!r:.60}, expected an array of real numbers")
+    return array
+
+
 def show_source(*objects: object) -> None:
-    """Show the source code of library objects on the page, as it is in the library."""
+    """Show the source code of library objects on the page, as it is in the library.
+
+    Raises ValueError without objects, TypeError for one that has no source code.
+    """
     from IPython.display import Markdown, display
 
-    code = "\n\n".join(textwrap.dedent(inspect.getsource(o)).rstrip() for o in objects)
-    display(Markdown(f"```python\n{code}\n```"))
+    if not objects:
+        raise ValueError("show_source() without objects: expected one or more")
+    try:
+        code = "\n\n".join(textwrap.dedent(inspect.getsource(o)).rstrip() for o in objects)
+    except (OSError, TypeError) as error:
+        raise TypeError(f"no source code to show: {error}") from None
+    # The fence must be longer than any in the code.
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", code)), default=0))
+    display(Markdown(f"{fence}python\n{code}\n{fence}"))
 
 
 def glue(**values: float | str) -> None:
     """Give values names by which the page's prose can quote them with the role `glue:text`.
 
     This is the protocol of myst-nb's `glue`, without asking a reader to install a book builder.
+    Raises ValueError without values or for one that is not finite, TypeError for one that is
+    neither a number of Python or numpy nor text; then none is given.
     """
     from IPython.display import display
 
+    if not values:
+        raise ValueError("glue() without values: expected one or more, by name")
+    # The page reads the value back from its text, which numpy's own is not.
+    values = {n: v.item() if isinstance(v, numpy.generic) else v for n, v in values.items()}
+    for name, value in values.items():
+        if not isinstance(value, int | float | str):
+            raise TypeError(f"{name}: {value!r:.60}, expected a number or text")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{name} is {value}: expected a finite number")
     mime = "application/papermill.record/"
     for name, value in values.items():
         display(
@@ -118,8 +255,20 @@ def glue(**values: float | str) -> None:
 
 
 def panels(count: int, titles: Sequence[str] = (), **options: object) -> tuple[Figure, list[Axes]]:
-    """A row of `count` axes; options go to `plt.subplots`."""
-    figure, axes = plt.subplots(1, count, squeeze=False, **options)
+    """A row of `count` axes; options go to `plt.subplots`.
+
+    titles: one for each, or for the first few. Raises ValueError for a count below 1 or more titles
+    than axes, TypeError for titles that are no texts and options that matplotlib does not know.
+    """
+    count = whole("count", count)
+    if not isinstance(titles, list | tuple) or not all(isinstance(t, str) for t in titles):
+        raise TypeError(f"titles: {titles!r:.60}, expected a list of texts")
+    if len(titles) > count:
+        raise ValueError(f"{len(titles)} titles for {count} panels: expected one for each at most")
+    try:
+        figure, axes = plt.subplots(1, count, squeeze=False, **options)
+    except AttributeError as error:
+        raise TypeError(f"panels: {error}") from None
     for panel, title in zip(axes[0], titles, strict=False):
         panel.set_title(title)
     return figure, list(axes[0])

@@ -1,20 +1,124 @@
 """The optimisers that recipes use, and the schedules of their rates."""
 
 import math
+from collections.abc import Callable, Collection
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def adam(
     module: nn.Module, rate: float, betas: tuple[float, float] = (0.5, 0.999)
 ) -> torch.optim.Adam:
-    """Adam with the momentum that DCGAN made customary, fused into one kernel."""
-    parameters = list(module.parameters())
-    fused = parameters[0].device.type in ("cpu", "cuda")
-    return torch.optim.Adam(parameters, rate, betas, fused=fused)
+    """Adam with the momentum that DCGAN made customary, fused into one kernel.
+
+    Raises ValueError for a network without weights, and what torch says of rates and momenta.
+    """
+    return _adam(_weights(module), rate, betas)
+
+
+class Muon(torch.optim.Optimizer):
+    """Muon on the matrices within a network, Adam on all else (Jordan et al., 2024).
+
+    The momentum of each kernel, (outputs, ...), is seen as a matrix and replaced by the nearest one
+    with orthonormal rows or columns, by five Newton-Schulz steps; torch's own Muon does it.
+    module: the network. rate: of Muon. adam_rate: of Adam, which fits vectors and the weights of
+    the layers in `beside`, by the name of the layer: customarily the first and the last.
+    Raises ValueError for a layer that is not there, or a network without matrices left.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        rate: float,
+        adam_rate: float,
+        beside: Collection[str] = (),
+        momentum: float = 0.95,
+        betas: tuple[float, float] = (0.9, 0.999),
+    ):
+        layers = dict(module.named_modules())
+        unknown = sorted(set(beside) - layers.keys())
+        if unknown:
+            raise ValueError(f"beside={unknown}: expected layers of the network, {list(layers)}")
+        apart = {id(p) for name in beside for p in layers[name].parameters()}
+        weights = _weights(module)
+        matrices = [p for p in weights if p.ndim >= 2 and id(p) not in apart]
+        rest = [p for p in weights if p.ndim < 2 or id(p) in apart]
+        if not matrices or not rest:
+            raise ValueError("expected some matrices for Muon, and some other weights for Adam")
+        # torch's Muon takes matrices: these are the kernels themselves, seen as such.
+        self._flat = [(p, nn.Parameter(_as_matrix(p.detach()))) for p in matrices]
+        self._muon = torch.optim.Muon(
+            [flat for _, flat in self._flat], rate, weight_decay=0.0, momentum=momentum
+        )
+        self._adam = _adam(rest, adam_rate, betas)
+        groups = [
+            {"params": matrices, "lr": rate, "momentum": momentum},
+            {"params": rest, "lr": adam_rate, "betas": betas},
+        ]
+        super().__init__(groups, {})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        """One step of each."""
+        inner = self._muon.param_groups[0], self._adam.param_groups[0]
+        for group, own in zip(self.param_groups, inner, strict=True):
+            own["lr"] = group["lr"]
+        rest = self.param_groups[1]["params"]
+        # What each weight's optimiser remembers is this one's state, to be saved and loaded.
+        pairs = [*((self._muon, p, flat) for p, flat in self._flat)]
+        pairs += [(self._adam, p, p) for p in rest]
+        for optimiser, parameter, seen in pairs:
+            if parameter in self.state:
+                optimiser.state[seen] = self.state[parameter]
+        for parameter, flat in self._flat:
+            if parameter.grad is None:
+                flat.grad = None
+            else:
+                flat.grad = _as_matrix(torch.empty_like(parameter).copy_(parameter.grad))
+        self._muon.step()
+        self._adam.step()
+        for optimiser, parameter, seen in pairs:
+            if seen in optimiser.state:
+                self.state[parameter] = optimiser.state[seen]
 
 
 def cosine(progress: float) -> float:
     """A learning-rate factor that falls from 1 to 0 along half a cosine."""
     return 0.5 + 0.5 * math.cos(math.pi * progress)
+
+
+def warmed_up(
+    share: float, schedule: Callable[[float], float] = cosine
+) -> Callable[[float], float]:
+    """A schedule that rises evenly over the first `share` of a run, then goes its way.
+
+    Raises ValueError for a share outside 0 to below 1.
+    """
+    if not 0 <= share < 1:
+        raise ValueError(f"share={share}: expected 0 to below 1")
+
+    def warmed(progress: float) -> float:
+        if progress < share:
+            return progress / share * schedule(0.0)
+        return schedule((progress - share) / (1 - share))
+
+    return warmed
+
+
+def _adam(weights: list[nn.Parameter], rate: float, betas: tuple[float, float]) -> torch.optim.Adam:
+    return torch.optim.Adam(weights, rate, betas, fused=weights[0].device.type in ("cpu", "cuda"))
+
+
+def _weights(module: nn.Module) -> list[nn.Parameter]:
+    weights = list(module.parameters())
+    if not weights:
+        raise ValueError(f"{type(module).__name__} has no weights to fit")
+    return weights
+
+
+def _as_matrix(kernel: Tensor) -> Tensor:
+    """A kernel, (outputs, inputs, ...), as (outputs, all else), in whatever order it lies there."""
+    if kernel.ndim == 4 and kernel.is_contiguous(memory_format=torch.channels_last):
+        kernel = kernel.permute(0, 2, 3, 1)
+    return kernel.view(len(kernel), -1)

@@ -1,14 +1,19 @@
 """The two pages that are made from what the chapters measured: the ledger and the scoreboard."""
 
 import re
+from collections.abc import Set
 from pathlib import Path
 
-from ganlib.claims import anchor, load, number
+from ganlib.claims import anchor, load, markdown, number
 from ganlib.paths import data_folder
 
 
 def ledger_page(folder: Path | None = None) -> str:
-    """Every claim with its bound and what was measured, chapter by chapter, as Markdown."""
+    """Every claim with its bound and what was measured, chapter by chapter, as Markdown.
+
+    folder: where `claims.collect` wrote; default `data/results`. Raises ValueError for a damaged
+    file there.
+    """
     records = [r for r in load("claims", folder) if r["preset"] == "book"]
     parts = []
     for chapter in in_reading_order({r["chapter"] for r in records}):
@@ -21,7 +26,11 @@ def ledger_page(folder: Path | None = None) -> str:
             low, high = number(min(values)), number(max(values))
             span = low if low == high else f"{low} to {high}"
             link = f'<a href="{chapter}.html#{anchor(name)}">{name.split(".", 1)[1]}</a>'
-            cells = [f"{link}: {same[-1]['statement']}", same[-1]["bound"], span]
+            cells = [
+                f"{link}: {markdown(same[-1]['statement'])}",
+                markdown(same[-1]["bound"]),
+                span,
+            ]
             rows.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
         title = f"**[{chapter}]({chapter}.ipynb)**, measured at seeds {seeds}"
         parts.append(title + "\n\n" + "\n".join(rows))
@@ -29,7 +38,10 @@ def ledger_page(folder: Path | None = None) -> str:
 
 
 def scoreboard_page(folder: Path | None = None) -> str:
-    """Every number of the papers beside this book's, as a Markdown table for each of theirs."""
+    """Every number of the papers beside this book's, as a Markdown table for each of theirs.
+
+    folder, errors: as for `ledger_page`.
+    """
     records = [r for r in load("scores", folder) if r["seed"] == 0 and r["preset"] != "smoke"]
     place = in_reading_order({r["chapter"] for r in records}).index
     records.sort(key=lambda r: place(r["chapter"]))
@@ -48,17 +60,24 @@ def scoreboard_page(folder: Path | None = None) -> str:
                 verdict = "falls short" if r["falls_short"] else "reached"
                 cost = f"{r.get('made_at') or r['preset']}: {r['how']}"
             cells = [r["row"], f"{r['reported']} {r['unit']}", ours, verdict, cost]
-            rows.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
+            rows.append("| " + " | ".join(_cell(markdown(cell)) for cell in cells) + " |")
         chapter = next(r["chapter"] for r in records if r["table"] == table)
-        parts.append(f"**{table}** ([{chapter}]({chapter}.ipynb))\n\n" + "\n".join(rows))
+        parts.append(
+            f"**{markdown(table.strip())}** ([{chapter}]({chapter}.ipynb))\n\n" + "\n".join(rows)
+        )
     return "\n\n".join(parts)
 
 
-def in_reading_order(chapters: set[str]) -> list[str]:
-    """Chapters as the book's table of contents has them, then any others by name."""
+def in_reading_order(chapters: Set[str]) -> list[str]:
+    """Chapters as the book's table of contents has them, then any others by name.
+
+    Raises TypeError for what is no set of names.
+    """
+    if not isinstance(chapters, Set) or not all(isinstance(name, str) for name in chapters):
+        raise TypeError(f"chapters: {chapters!r:.60}, expected a set of names")
     contents = data_folder().parent / "_toc.yml"
     listed = []
-    if contents.exists():
+    if contents.is_file():
         text = contents.read_text(encoding="utf-8")
         listed = re.findall(r"^ *- file: chapters/(\S+)", text, re.MULTILINE)
     return [c for c in listed if c in chapters] + sorted(chapters - set(listed))

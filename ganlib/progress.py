@@ -9,14 +9,24 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+from ganlib.nets.sizes import whole
+
 
 class Progress:
     """A context manager: `update()` after each of `total` steps.
 
-    title: the line that stays. shown: False on all processes but the first.
+    title: the line that stays. start: how many steps were counted before. shown: False on all
+    processes but the first. Raises ValueError for a title of several lines, a total below 0 or a
+    start outside of 0 to total; TypeError for a title that is no text.
     """
 
     def __init__(self, title: str, total: int, start: int = 0, shown: bool = True):
+        if not isinstance(title, str):
+            raise TypeError(f"title: {title!r:.60}, expected text")
+        if len(title.splitlines()) > 1:
+            raise ValueError(f"title: {title!r:.60}, expected one line")
+        total = whole("total", total, 0)
+        start = whole("start", start, 0, total)
         self.title = title
         self.handle = _notebook_output(title) if shown else None
         if self.handle is not None:

@@ -8,6 +8,7 @@ import random
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 from numbers import Integral
 from typing import TYPE_CHECKING, TypeVar
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 PRESETS = ("smoke", "book", "paper")
 DEVICES = ("auto", "cpu", "cuda")
+# How long the processes of a run wait for one of them, before it counts as lost.
+PATIENCE = timedelta(seconds=60)
 
 Choice = TypeVar("Choice")
 
@@ -77,6 +80,7 @@ def start(preset: str = "book", device: str = "auto", seed: int = 0) -> Run:
         raise ValueError(f"device={device!r} is not known: choose one of {_listed(DEVICES)}")
     if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**32:
         raise ValueError(f"seed={seed!r} is not a whole number from 0 to 2**32 - 1")
+    rank, world = _place_among_processes()
     no_gpu = RuntimeError(
         "device='cuda' was asked for, but no CUDA GPU is to be had here: "
         "choose device='cpu', or device='auto' to take a GPU only where there is one"
@@ -90,7 +94,6 @@ def start(preset: str = "book", device: str = "auto", seed: int = 0) -> Run:
     has_gpu = torch.cuda.is_available()
     if device == "cuda" and not has_gpu:
         raise no_gpu
-    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     if device != "cpu" and has_gpu:
         place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
         torch.cuda.set_device(place)
@@ -101,7 +104,8 @@ def start(preset: str = "book", device: str = "auto", seed: int = 0) -> Run:
         place = torch.device("cpu")
         _keep_freed_memory()
     if world > 1 and not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("nccl" if place.type == "cuda" else "gloo")
+        backend = "nccl" if place.type == "cuda" else "gloo"
+        torch.distributed.init_process_group(backend, timeout=PATIENCE)
     seed = int(seed)
     random.seed(seed)
     numpy.random.seed(seed)
@@ -150,6 +154,23 @@ def describe(run: Run) -> dict[str, str]:
         "torch": torch.__version__,
         "numpy": numpy.__version__,
     }
+
+
+def _place_among_processes() -> tuple[int, int]:
+    """This process's number and how many there are, as torchrun says in the environment."""
+    texts = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")
+    if texts == (None, None):
+        return 0, 1
+    try:
+        rank, world = (int(text) for text in texts)
+    except (TypeError, ValueError):
+        rank, world = -1, 0
+    if not 0 <= rank < world:
+        raise ValueError(
+            f"RANK={texts[0]!r} and WORLD_SIZE={texts[1]!r} in the environment: expected a number "
+            "from 0 to WORLD_SIZE - 1, as torchrun sets them, or neither"
+        )
+    return rank, world
 
 
 def _fast_precision(device: "torch.device") -> "torch.dtype":

@@ -5,10 +5,12 @@ leaves augmentation and multi-process loading to others, because nothing here ne
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ganlib.identity import described, digest
 from ganlib.runtime import mixed_seed
 
 
@@ -34,13 +36,14 @@ class Minibatches:
         rank: int = 0,
         world: int = 1,
     ):
+        if not tensors or not all(isinstance(tensor, Tensor) and tensor.ndim for tensor in tensors):
+            raise ValueError("no tensors to draw from: expected one or more, with examples by row")
+        _check_share(size, rank, world)
         count = len(tensors[0])
         if any(len(tensor) != count for tensor in tensors):
             raise ValueError(f"tensors differ in length: {[len(tensor) for tensor in tensors]}")
         if not 1 <= size <= count:
             raise ValueError(f"size={size} does not fit: expected 1 to {count} (all examples)")
-        if size % world:
-            raise ValueError(f"size={size} cannot be split evenly over {world} processes")
         self.tensors = tuple(tensor.to(device) for tensor in tensors)
         self.size, self.seed, self.prepare = size, seed, prepare
         self.rank, self.world = rank, world
@@ -74,15 +77,28 @@ class Minibatches:
         return {"drawn": self.drawn}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue after the batch at which `state_dict` was taken."""
-        self.drawn = state["drawn"]
+        """Continue after the batch of `state_dict`; ValueError for what is no such state."""
+        drawn = state.get("drawn") if isinstance(state, dict) else None
+        if isinstance(drawn, bool) or not isinstance(drawn, int) or drawn < 0:
+            raise ValueError(f"a stream's state is {state!r}: expected the number of batches drawn")
+        self.drawn = drawn
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the batches: data, size, seed and preparation."""
+        return {
+            "data": digest({str(index): tensor for index, tensor in enumerate(self.tensors)}),
+            "size": self.size,
+            "seed": self.seed,
+            "prepare": described(self.prepare),
+        }
 
 
 class Draws:
     """An endless stream of fresh minibatches from a distribution; it has no state of its own.
 
-    size: examples in a batch of this process. The draws come from torch's global generator,
-    which `play` seeds and saves.
+    size: examples in a batch, summed over all processes; each of `world` draws its equal part.
+    The draws come from torch's global generator, which `play` seeds, for each process another
+    way, and saves. Raises ValueError when the sizes do not fit.
     """
 
     def __init__(
@@ -90,28 +106,52 @@ class Draws:
         distribution: torch.distributions.Distribution,
         size: int,
         device: torch.device | str = "cpu",
+        world: int = 1,
     ):
-        self.distribution, self.size, self.device = distribution, size, device
+        _check_share(size, 0, world)
+        self.distribution, self.size, self.device, self.world = distribution, size, device, world
 
     def __iter__(self) -> "Draws":
         return self
 
     def __next__(self) -> Tensor:
-        return self.distribution.sample((self.size,)).to(self.device)
+        return self.distribution.sample((self.size // self.world,)).to(self.device)
 
     def state_dict(self) -> dict[str, int]:
         """Nothing to save."""
         return {}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Nothing to restore."""
+        """Nothing to restore; ValueError for the state of another stream."""
+        if state != {}:
+            raise ValueError(f"a stream's state is {state!r}: expected none of fresh draws")
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the batches: the size, and the distribution, by a few draws at one seed."""
+        with torch.random.fork_rng([]):
+            torch.manual_seed(0)
+            draws = self.distribution.sample((16,))
+        return {"distribution": digest({"draws": draws}), "size": self.size}
 
 
 class Together:
-    """Several streams side by side: a batch is the tuple of one batch from each."""
+    """Several streams side by side: a batch is the tuple of one batch from each.
+
+    Streams of one seed would draw examples in pairs, so each `Minibatches` needs its own, say
+    `mixed_seed(seed, 1)`. What belongs together is one `Minibatches` of several tensors.
+    Raises ValueError for two of the same seed.
+    """
 
     def __init__(self, *streams: "Minibatches | Draws | Together"):
+        if not streams:
+            raise ValueError("no streams: expected one or more")
         self.streams = streams
+        seeds = self.seeds()
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(
+                f"streams of the seeds {seeds} draw the same rows together: expected a seed for "
+                "each, say `runtime.mixed_seed(seed, 1)`"
+            )
 
     def __iter__(self) -> "Together":
         return self
@@ -119,11 +159,44 @@ class Together:
     def __next__(self) -> tuple:
         return tuple(next(stream) for stream in self.streams)
 
+    def seeds(self) -> list[int]:
+        """The seed of every stream that has one."""
+        seeds: list[int] = []
+        for stream in self.streams:
+            if isinstance(stream, Together):
+                seeds += stream.seeds()
+            elif isinstance(stream, Minibatches):
+                seeds.append(stream.seed)
+        return seeds
+
     def state_dict(self) -> dict[str, list[dict]]:
         """The state of each stream, in order."""
         return {"streams": [stream.state_dict() for stream in self.streams]}
 
     def load_state_dict(self, state: dict[str, list[dict]]) -> None:
-        """Continue each stream after the batch at which `state_dict` was taken."""
-        for stream, part in zip(self.streams, state["streams"], strict=True):
-            stream.load_state_dict(part)
+        """Continue each stream after the batch at which `state_dict` was taken.
+
+        Raises ValueError, and moves none, for the state of other streams.
+        """
+        before = [stream.state_dict() for stream in self.streams]
+        try:
+            for stream, part in zip(self.streams, state["streams"], strict=True):
+                stream.load_state_dict(part)
+        except (ValueError, KeyError, TypeError) as error:
+            for stream, part in zip(self.streams, before, strict=True):
+                stream.load_state_dict(part)
+            raise ValueError(f"the state of other streams: {error}") from None
+
+    def identity(self) -> dict[str, Any]:
+        """What decides each stream's batches, in order."""
+        return {"streams": [stream.identity() for stream in self.streams]}
+
+
+def _check_share(size: int, rank: int, world: int) -> None:
+    for name, number, least in (("size", size, 1), ("world", world, 1), ("rank", rank, 0)):
+        if isinstance(number, bool) or not isinstance(number, int) or number < least:
+            raise ValueError(f"{name}={number!r}: expected a whole number, {least} or more")
+    if rank >= world:
+        raise ValueError(f"rank={rank} of world={world} processes: expected 0 to {world - 1}")
+    if size % world:
+        raise ValueError(f"size={size} cannot be split evenly over {world} processes")

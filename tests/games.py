@@ -195,5 +195,4 @@ def recipe(name: str, rounds: int = 12) -> Recipe:
         rounds=rounds,
         averages=dict.fromkeys(game.players, 0.9),
         schedule=lambda progress: 1 - progress / 2,
-        precision=torch.float32,
     )

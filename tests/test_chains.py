@@ -27,7 +27,7 @@ from ganlib.chains import (
     orders,
     pixel_log_likelihoods,
 )
-from ganlib.chains.layers import MaskedConvolution, Whole, WithinPixel
+from ganlib.chains.layers import MaskedConvolution, Whole, WithinPixel, colour_mask
 from ganlib.optimisers import adam
 from ganlib.play import Recipe, play
 from ganlib.streams import Minibatches
@@ -53,11 +53,9 @@ CHAINS = [
     ("plain", "raster"),
     ("gated", "raster"),
     ("gated with classes", "raster"),
-    ("local", "raster"),
     ("local", "s_curve"),
     ("local", "hilbert"),
     ("local", "random 0"),
-    ("local", "random 1"),
 ]
 every_chain = pytest.mark.parametrize(("name", "order_name"), CHAINS)
 one_and_three_channels = pytest.mark.parametrize("channels", [1, 3])
@@ -147,11 +145,17 @@ def convolution(inputs, outputs, *arguments, seed=0, **options):
     return layer
 
 
-@pytest.mark.parametrize(("kernel", "dilation"), [(1, 1), (3, 1), (3, 2), (5, 1), (5, 2), (7, 3)])
-@pytest.mark.parametrize("kind", ["A", "B"])
 @pytest.mark.parametrize(
-    "order_name",
-    ["raster", *[f"s_curve {i}" for i in range(8)], "hilbert", "hilbert 5", "random 0"],
+    ("order_name", "kind", "kernel", "dilation"),
+    [
+        ("raster", "A", 1, 1),
+        ("raster", "B", 5, 2),
+        ("s_curve", "A", 3, 1),
+        ("s_curve 7", "B", 3, 2),
+        ("hilbert", "A", 5, 1),
+        ("hilbert 5", "B", 7, 3),
+        ("random 0", "A", 3, 2),
+    ],
 )
 def test_a_masked_convolution_is_the_unfolded_sum(order_name, kind, kernel, dilation):
     order = named_order(order_name, 6, 7)
@@ -206,8 +210,7 @@ def test_a_given_mask_is_used_at_every_pixel(height, width, kernel, dilation, da
     assert_close(layer(x, Whole(x, order, height, width)), expected.flatten(2).mT)
 
 
-@pytest.mark.parametrize("kind", ["A", "B"])
-@pytest.mark.parametrize("kernel", [1, 3, 5, 7])
+@pytest.mark.parametrize(("kernel", "kind"), [(1, "A"), (1, "B"), (5, "A"), (7, "B")])
 def test_in_raster_order_it_is_a_convolution_with_a_masked_weight(kernel, kind):
     layer = convolution(2, 3, kernel, kind).double()
     x = torch.randn(2, 42, 2, dtype=torch.float64, generator=generator(0))
@@ -277,8 +280,16 @@ def test_a_convolution_that_makes_no_sense_is_refused():
         MaskedConvolution(1, 1, 3, "C")
     with pytest.raises(ValueError, match="kernel=4: expected an odd number"):
         MaskedConvolution(1, 1, 4)
-    with pytest.raises(ValueError, match=r"mask of shape \(5, 5\): expected \(3, 3\)"):
-        MaskedConvolution(1, 1, 3, mask=masks.raster_mask(5))
+    for mask in (masks.raster_mask(5), masks.raster_mask(3).float(), [[True] * 3] * 3):
+        with pytest.raises(ValueError, match=r"a mask of .*: expected bool of shape \(3, 3\)"):
+            MaskedConvolution(1, 1, 3, mask=mask)
+    with pytest.raises(ValueError, match="a type A mask leaves out its centre"):
+        MaskedConvolution(1, 1, 3, "A", mask=masks.raster_mask(3, include_centre=True))
+    for name in ("inputs", "outputs", "dilation", "colours", "splits"):
+        sizes = {"inputs": 2, "outputs": 2, "colours": 2}
+        for size in (0, -1, 1.0, True, None, torch.tensor(1)):
+            with pytest.raises(ValueError, match=f"{name}=.*: expected a whole number"):
+                MaskedConvolution(**{**sizes, name: size})
     for inputs, outputs in ((4, 6), (3, 4)):
         with pytest.raises(ValueError, match=f"{inputs} input and {outputs} output channels"):
             MaskedConvolution(inputs, outputs, colours=3)
@@ -286,6 +297,13 @@ def test_a_convolution_that_makes_no_sense_is_refused():
         MaskedConvolution(3, 9, colours=3, splits=2)
     with pytest.raises(ValueError, match="cannot be split into 3 colours"):
         WithinPixel(3, 4, 3)
+    with pytest.raises(ValueError, match="kind='C' is not known: choose 'A' or 'B'"):
+        colour_mask(3, 3, 3, "C")
+    for wrong in (0, True, None, torch.tensor([])):
+        with pytest.raises(ValueError, match="colours=.*: expected a whole number"):
+            WithinPixel(3, 3, wrong)
+        with pytest.raises(ValueError, match="splits=.*: expected a whole number"):
+            MaskedConvolution(3, 3, splits=wrong)
 
 
 # What the logits of a chain depend on
@@ -436,9 +454,7 @@ def test_images_and_chains_that_do_not_fit_are_refused():
         with pytest.raises(ValueError, match=message):
             chain(images)
     for kind in (PixelCNN, GatedPixelCNN, LMConv):
-        with pytest.raises(ValueError, match="channels=0, levels=2: expected 1 or more"):
-            kind(channels=0)
-        with pytest.raises(ValueError, match="channels=1, levels=1: .* 2 or more"):
+        with pytest.raises(ValueError, match="levels=1: expected a whole number, 2 or more"):
             kind(levels=1)
         with pytest.raises(ValueError, match="cannot be split into 3 colours"):
             kind(channels=3, width=64)
@@ -463,6 +479,102 @@ def test_only_the_local_chain_takes_another_order(name):
 
 def log_of(images):
     return lambda chain, order: pixel_log_likelihoods(chain, images, order)
+
+
+def test_an_order_is_checked_once_however_many_layers_follow_it(monkeypatch):
+    chain = make("local", depth=12, dilations=(1, 2))
+    images, order = random_images(chain, 2, 3, 3), orders.hilbert(3, 3)
+    expected = chain(images, order)
+    check, checked = orders.check, []
+    monkeypatch.setattr(orders, "check", lambda *order: checked.append(order) or check(*order))
+    # Its masks and plans were kept, so the order is all that there is to check.
+    assert torch.equal(chain(images, order), expected)
+    assert len(checked) == 1
+    # The default order is right as it is made.
+    chain(images)
+    checked.clear()
+    chain(images)
+    assert not checked
+
+
+def test_a_canvas_refuses_what_does_not_fit():
+    picture, order = torch.zeros(2, 6, 1), orders.raster(2, 3)
+    for wrong in (picture[0], picture[:, 1:], picture.long(), picture.tolist(), None):
+        with pytest.raises(ValueError, match=r"features are .* shape \(batch, 6, channels\)"):
+            Whole(wrong, order, 2, 3)
+    for wrong in (order.tolist(), order[1:], order.int(), torch.zeros(6, 2).long()):
+        with pytest.raises(ValueError, match="an order of a 2 × 3 image|no permutation"):
+            Whole(picture, wrong, 2, 3)
+    canvas, layer = Whole(picture, None, 2, 3), MaskedConvolution(2, 1)
+    for wrong in (picture, picture.expand(2, 6, 3), torch.zeros(2, 5, 2), torch.zeros(6, 2)):
+        with pytest.raises(ValueError, match=r"features are .* shape \(batch, 6, 2\)"):
+            layer(wrong, canvas)
+
+
+def test_pixels_that_are_no_levels_are_refused():
+    for name in ("plain", "gated", "local"):
+        chain = make(name, levels=3)
+        game, images = MaximumLikelihood(chain), torch.ones(2, 1, 2, 2, dtype=torch.long)
+        # -100 is what cross_entropy passes over by default.
+        for wrong in (3, -1, -100, -(2**31)):
+            images[1, 0, 1, 0] = wrong
+            low, high = min(1, wrong), max(1, wrong)
+            for function in (chain, game.loss, lambda x, chain=chain: log_likelihood(chain, x)):
+                with pytest.raises(ValueError, match=f"pixels go from {low} to {high}: expected"):
+                    function(images)
+
+
+def test_on_another_device_pixels_that_are_no_levels_are_never_passed_over():
+    # Stand in for a GPU, whose pixels are not looked at: no value is ever read back.
+    class OnAnotherDevice(torch.Tensor):
+        @property
+        def device(self):
+            return torch.device("meta")
+
+    chain = make("plain", levels=3)
+    images = torch.ones(2, 1, 2, 2, dtype=torch.long)
+    for wrong in (3, -1, -100):
+        images[1, 0, 1, 0] = wrong
+        picture = chain.canvas(images.as_subclass(OnAnotherDevice)).picture
+        assert picture.isnan().flatten(1).tolist() == [[False] * 4, [False, False, True, False]]
+        logits = torch.zeros(2, 3, 1, 2, 2)
+        with pytest.raises(IndexError, match="Target .* is out of bounds"):
+            MaximumLikelihood(lambda *_, logits=logits: logits).loss(images)
+
+
+@pytest.mark.parametrize("name", ["plain", "gated with classes"])
+def test_labels_that_do_not_fit_are_refused(name):
+    chain = make(name)
+    images = random_images(chain, 2, 2, 2)
+    calls = (
+        lambda labels: chain(images, labels=labels),
+        lambda labels: log_likelihood(chain, images, labels=labels),
+        lambda labels: MaximumLikelihood(chain).loss((images, labels)),
+    )
+    zeros = torch.zeros(2, dtype=torch.long)
+    wrongs = [
+        (zeros.float(), r"labels are torch.float32 .*: expected whole numbers of shape \(2,\)"),
+        (zeros.bool(), r"labels are torch.bool .*: expected whole numbers of shape \(2,\)"),
+        ([0, 0], r"labels are list: expected whole numbers of shape \(2,\)"),
+        (zeros[:1], r"labels of shape \(1,\): expected \(2,\)"),
+        (zeros[:, None], r"labels of shape \(2, 1\): expected \(2,\)"),
+        (zeros - 1, "labels go from -1 to -1: expected whole numbers from 0 to 2"),
+        (zeros + 3, "labels go from 3 to 3: expected whole numbers from 0 to 2"),
+        (None, "class-conditional: labels are needed"),
+    ]
+    for call in calls:
+        if chain.classes is None:
+            with pytest.raises(ValueError, match="without classes takes no labels"):
+                call(zeros)
+            continue
+        for wrong, message in wrongs:
+            with pytest.raises(ValueError, match=message):
+                call(wrong)
+        # Any whole numbers will do.
+        assert torch.equal(call(zeros.to(torch.uint8)), call(zeros))
+    if chain.classes is not None:
+        with pytest.raises(ValueError, match="labels are on meta: expected cpu"):
+            chain(images, labels=zeros.to("meta"))
 
 
 # Likelihoods
@@ -566,6 +678,67 @@ def test_the_rest_given_what_was_observed_obeys_bayes_rule(name, order_name, reg
     torch.testing.assert_close(whole, first + rest, rtol=0, atol=1e-9)
 
 
+@every_chain
+def test_likelihoods_do_not_depend_on_an_autocast_around_them(name, order_name):
+    chain = make(name, levels=3)
+    images, order = random_images(chain, 3, 3, 4), named_order(order_name, 3, 4)
+    labels, backends = labels_for(chain, 3), (torch.backends.cuda.matmul, torch.backends.cudnn)
+    expected = pixel_log_likelihoods(chain, images, order, labels=labels)
+    allowed = [backend.allow_tf32 for backend in backends]
+    seen = []
+    chain.head.register_forward_hook(
+        lambda *_: seen.append(
+            (torch.is_autocast_enabled("cpu"), *(backend.allow_tf32 for backend in backends))
+        )
+    )
+    with torch.autocast("cpu", torch.bfloat16):
+        # The network itself does heed it, as training wants.
+        chain(images, order, labels)
+        found = pixel_log_likelihoods(chain, images, order, labels=labels)
+        summed = log_likelihood(chain, images, order, labels=labels)
+        assert torch.is_autocast_enabled("cpu")
+    assert torch.equal(found, expected)
+    assert torch.equal(summed, expected.sum(dim=(1, 2, 3)))
+    assert [each[0] for each in seen] == [True, False, False]
+    assert seen[1][1:] == seen[2][1:] == (False, False)
+    assert [backend.allow_tf32 for backend in backends] == allowed
+
+
+def test_likelihoods_that_are_no_numbers_are_refused():
+    for weight in (torch.nan, torch.inf):
+        chain = make("local")
+        images = random_images(chain, 3, 2, 2)
+        with torch.no_grad():
+            chain.first.bias[0] = weight
+        with pytest.raises(ValueError, match="of 3 of 3 images are not numbers .* being image 0"):
+            log_likelihood(chain, images)
+    # What is impossible has a likelihood all the same: minus infinity.
+    chain = make("plain")
+    torch.nn.init.zeros_(chain.head[-1].weight)
+    with torch.no_grad():
+        chain.head[-1].bias.copy_(torch.tensor([0.0, -torch.inf]))
+    images = torch.tensor([0, 1])[:, None, None, None]
+    assert log_likelihood(chain, images).tolist() == [0.0, -math.inf]
+
+
+def test_an_ensemble_of_no_likelihoods_is_refused():
+    for wrong in (torch.zeros(3), torch.zeros(2, 3, 1), torch.zeros(2, 3).long(), [[0.0]], None):
+        with pytest.raises(ValueError, match=r"members are .*: expected floats of shape \(orders"):
+            ensemble_log_likelihood(wrong)
+    with pytest.raises(ValueError, match="an ensemble of no orders"):
+        ensemble_log_likelihood(torch.zeros(0, 3))
+    with pytest.raises(ValueError, match="log-likelihood is not a number"):
+        ensemble_log_likelihood(torch.tensor([[0.0, torch.nan]]))
+    assert ensemble_log_likelihood(torch.zeros(3, 0)).shape == (0,)
+    chain = make("local")
+    images, order = random_images(chain, 2, 2, 2), orders.raster(2, 2)
+    with pytest.raises(ValueError, match="no orders to draw from: expected one or more"):
+        members_log_likelihood(chain, images, [])
+    for wrong in (order, None, "raster"):
+        with pytest.raises(ValueError, match="orders are a .*: expected a list of LongTensors"):
+            members_log_likelihood(chain, images, wrong)
+
+
 @settings(deadline=None)
 @given(
     st.integers(1, 6).flatmap(
@@ -624,8 +797,10 @@ def test_the_dtype_of_whole_numbers_does_not_matter():
     assert torch.equal(log_likelihood(pair, bits.bool()), log_likelihood(pair, bits))
 
 
-@pytest.mark.parametrize(("channels", "levels", "bits"), [(1, 2, 1), (3, 4, 2), (3, 256, 8)])
-@pytest.mark.parametrize("name", ["plain", "gated", "local"])
+@pytest.mark.parametrize(
+    ("name", "channels", "levels", "bits"),
+    [("plain", 1, 2, 1), ("local", 3, 4, 2), ("gated", 3, 256, 8)],
+)
 def test_knowing_nothing_costs_the_bits_of_a_level(name, channels, levels, bits):
     chain = make(name, channels, levels)
     torch.nn.init.zeros_(chain.head[-1].weight)
@@ -641,6 +816,15 @@ def test_bits_per_dimension_are_nats_over_log_two():
     assert bits_per_dimension(-3.0, 2) == pytest.approx(-1.5 * math.log2(math.e), abs=1e-12)
 
 
+def test_bits_of_no_dimensions_are_refused():
+    for wrong in (0, -1, True, 784.0, None):
+        with pytest.raises(ValueError, match=f"dimensions={wrong}: expected a whole number, 1 or"):
+            bits_per_dimension(1.0, wrong)
+    for wrong in ("1", None, True, [1.0], torch.tensor(True)):
+        with pytest.raises(ValueError, match="nats are .*: expected a number or a tensor"):
+            bits_per_dimension(wrong, 1)
+
+
 def test_what_has_no_likelihood_is_refused():
     chain, conditional = make("plain", levels=3), make("gated with classes")
     images = torch.zeros(2, 1, 3, 3, dtype=torch.long)
@@ -650,6 +834,11 @@ def test_what_has_no_likelihood_is_refused():
         log_likelihood(chain, images.index_fill(0, torch.tensor(1), -1))
     with pytest.raises(ValueError, match="images are torch.float32 .* expected whole numbers"):
         log_likelihood(chain, images.float())
+    for wrong in (images.to(torch.complex64), images.numpy(), images.tolist(), None):
+        with pytest.raises(ValueError, match="images are .* expected whole numbers"):
+            log_likelihood(chain, wrong)
+    with pytest.raises(ValueError, match="height=0: expected a whole number"):
+        log_likelihood(chain, images[:, :, :0])
     with pytest.raises(ValueError, match=r"shape \(2, 3, 3, 3\): expected .* \(batch, 1, height"):
         log_likelihood(chain, images.expand(2, 3, 3, 3))
     with pytest.raises(ValueError, match="class-conditional: labels are needed"):
@@ -663,7 +852,12 @@ def test_given_pixels_that_do_not_fit_are_refused():
     chain, local = make("plain"), make("local")
     images = torch.zeros(2, 1, 3, 3, dtype=torch.long)
     message = r"expected bool of shape \(3, 3\), True for observed pixels"
-    for observed in (torch.zeros(3, 3), torch.zeros(2, 3).bool(), torch.zeros(2, 1, 3, 3).bool()):
+    for observed in (
+        torch.zeros(3, 3),
+        torch.zeros(2, 3).bool(),
+        torch.zeros(2, 1, 3, 3).bool(),
+        1,
+    ):
         with pytest.raises(ValueError, match=message):
             log_likelihood(chain, images, given=observed)
     scattered = torch.tensor(REGIONS["scattered"]).bool()
@@ -692,6 +886,18 @@ def test_the_loss_is_minus_the_mean_log_likelihood(name, order_name, channels):
         torch.testing.assert_close(own, expected, rtol=0, atol=1e-10)
 
 
+def test_a_game_without_orders_or_images_is_refused():
+    chain = make("local")
+    with pytest.raises(ValueError, match="no orders to draw from: expected one or more"):
+        MaximumLikelihood(chain, [])
+    with pytest.raises(ValueError, match="orders are a Tensor: expected a list of LongTensors"):
+        MaximumLikelihood(chain, orders.raster(3, 3))
+    with pytest.raises(ValueError, match="a minibatch of no images: expected one or more"):
+        MaximumLikelihood(chain).loss(random_images(chain, 0, 3, 3))
+    with pytest.raises(ValueError, match="expected 2"):
+        MaximumLikelihood(chain).loss((random_images(chain, 2, 3, 3),))
+
+
 def test_each_order_is_as_likely_as_any_other():
     chain = make("local", depth=1).double()
     images = random_images(chain, 2, 3, 3)
@@ -714,7 +920,7 @@ def test_a_chain_can_be_fitted_after_it_was_measured(name, order_name):
     images, order = random_images(chain, 4, 3, 3), named_order(order_name, 3, 3)
     game, gradients = MaximumLikelihood(chain, [order]), []
     for measure in (True, False):
-        masks._plan_of_order.cache_clear()
+        masks.plan_of_checked.cache_clear()
         masks.plan_everywhere.cache_clear()
         if measure:
             log_likelihood(chain, images, order)

@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 from pathlib import Path
 
 import nbformat
@@ -10,10 +9,9 @@ import pytest
 import torch
 from nbclient import NotebookClient
 
-from ganlib import datasets, pages
-from ganlib.claims import ClaimError, Ledger, collect, load
-from ganlib.pages import ledger_page, scoreboard_page
-from ganlib.runtime import Run, start
+from ganlib import claims, datasets
+from ganlib.claims import ClaimError, Ledger, anchor, collect, load, markdown, number
+from ganlib.runtime import Run
 
 RUN = Run("book", torch.device("cpu"), 3, torch.float32)
 
@@ -45,10 +43,10 @@ with Progress("Counting to two", 3) as progress:
 ]
 
 
-def claim(**changes):
+def claim(chapter="one", **changes):
     record = {
-        "id": "one.gap",
-        "chapter": "one",
+        "id": f"{chapter}.gap",
+        "chapter": chapter,
         "statement": "The gap is small.",
         "quantity": "gap",
         "bound": "gap ≤ 1",
@@ -92,11 +90,6 @@ def write_records(folder, kind, records):
     (folder / f"{kind}.json").write_text(json.dumps(records), encoding="utf-8")
 
 
-def cells_of(page):
-    rows = [line for line in page.splitlines() if line.startswith("|")]
-    return [[c.strip() for c in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
-
-
 # Checking
 
 
@@ -134,6 +127,8 @@ def test_the_line_is_the_same_whatever_was_measured(capsys):
         (-0.01, {"at_least": 0, "at_most": 1}),
         (1.01, {"at_least": 0, "at_most": 1}),
         (math.inf, {"at_most": 1}),
+        (math.inf, {"at_least": 1}),
+        (torch.tensor(-math.inf), {"at_most": 1}),
         (math.nan, {"at_most": 1}),
         (math.nan, {"at_least": 0}),
     ],
@@ -146,6 +141,44 @@ def test_a_claim_that_fails_raises_and_is_not_kept(capsys, measured, bounds):
     assert all(words in str(caught.value) for words in needed)
     assert ledger.checked == {}
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "bounds, complaint",
+    [
+        ({"at_most": math.inf}, "gap: at_most inf: expected a finite number"),
+        ({"at_least": math.nan, "at_most": 1}, "gap: at_least nan: expected a finite number"),
+        ({"at_least": 2, "at_most": 1}, "gap: at_least=2 above at_most=1"),
+    ],
+)
+def test_bounds_that_are_none_are_refused(bounds, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        Ledger("one", RUN).check("gap", "Small.", quantity="gap", measured=1.5, **bounds)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"measured": "0.5"}, {"measured": True}, {"measured": torch.zeros(2)}, {"measured": 10**400}]
+    + [{"at_most": None, "at_least": "0"}, {"at_most": True}, {"statement": 5}, {"quantity": None}],
+)
+def test_what_is_no_number_or_no_text_is_named(changes):
+    arguments = {"statement": "Small.", "quantity": "gap", "measured": 0.5, "at_most": 1} | changes
+    (name,) = [name for name, value in changes.items() if value is not None or len(changes) == 1]
+    with pytest.raises(TypeError, match=f"gap: {name}: .*expected"):
+        Ledger("one", RUN).check("gap", **arguments)
+
+
+@pytest.mark.parametrize("name", ["", "a.b", "a b", "a_b", "é", "a\n", '"><b>', 5, None])
+def test_names_are_made_of_letters_digits_and_hyphens(name):
+    with pytest.raises(ValueError, match="name=.*expected letters, digits and hyphens"):
+        Ledger("one", RUN).check(name, "Small.", quantity="gap", measured=0.5, at_most=1)
+    with pytest.raises(ValueError, match="chapter=.*expected letters, digits and hyphens"):
+        Ledger(name, RUN)
+
+
+def test_a_ledger_needs_a_run():
+    with pytest.raises(TypeError, match="expected a Run"):
+        Ledger("one", "book")
 
 
 def test_a_claim_needs_a_bound():
@@ -165,6 +198,14 @@ def test_a_score_names_the_choices_of_better():
         Ledger("one", RUN).score(
             "Table 1", "row", unit="nats", reported=1, measured=1, better="more", how="now"
         )
+
+
+def test_a_row_is_recorded_only_once():
+    ledger = Ledger("one", RUN)
+    ledger.score("Table 1", "row", unit="nats", reported=1, measured=1)
+    ledger.score("Table 2", "row", unit="nats", reported=1, measured=None)
+    with pytest.raises(ValueError, match="Table 1, row was already recorded"):
+        ledger.score("Table 1", "row", unit="nats", reported=1, measured=2)
 
 
 def test_a_score_is_shown_without_its_value(capsys):
@@ -198,11 +239,37 @@ def test_a_score_that_falls_short_is_recorded_as_such(monkeypatch, better, measu
     assert (record["measured"], record["reported"], record["better"]) == (measured, "2", better)
 
 
+@pytest.mark.parametrize(
+    "changes, complaint",
+    [
+        ({name: value}, f"T, row: {name} .*expected a finite number")
+        for name in ("measured", "reported", "spread", "reported_spread")
+        for value in (math.nan, math.inf)
+    ]
+    + [
+        ({"spread": -0.1}, "T, row: a spread below 0"),
+        ({"reported_spread": -0.1}, "T, row: a spread below 0"),
+        ({"made_at": "bok"}, "made_at='bok': choose one of smoke, book, paper"),
+        ({"table": " "}, "table=' ': expected a name"),
+        ({"row": ""}, "row='': expected a name"),
+        ({"reported": None}, "T, row: reported: None, expected a number"),
+        ({"unit": None}, "T, row: unit: None, expected text"),
+        ({"how": 3}, "T, row: how: 3, expected text"),
+    ],
+)
+def test_a_score_that_is_none_is_refused_and_not_kept(capsys, changes, complaint):
+    ledger = Ledger("one", RUN)
+    arguments = {"table": "T", "row": "row", "unit": "nats", "reported": 1, "measured": 1} | changes
+    with pytest.raises((ValueError, TypeError), match=complaint):
+        ledger.score(**arguments)
+    assert ledger.scored == {} and capsys.readouterr().out == ""
+
+
 # Collecting
 
 
 def test_records_replace_those_of_the_same_chapter_seed_and_preset(tmp_path):
-    others = [claim(chapter="two"), claim(seed=1), claim(preset="smoke")]
+    others = [claim("two"), claim(seed=1), claim(preset="smoke")]
     write_records(tmp_path, "claims", [claim(measured=0.1), claim(id="one.gone"), *others])
     write_records(tmp_path, "scores", [score(table="Table gone"), score(chapter="two")])
     outputs = [
@@ -221,11 +288,175 @@ def test_records_replace_those_of_the_same_chapter_seed_and_preset(tmp_path):
 def test_several_notebooks_are_collected_into_a_new_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("GANLIB_DATA", str(tmp_path))
     assert load("claims") == []
-    first = write_notebook(tmp_path / "b.ipynb", [shown("claims", claim(chapter="b"))])
+    first = write_notebook(tmp_path / "b.ipynb", [shown("claims", claim("b"))])
     second = write_notebook(tmp_path / "a.ipynb", [shown("scores", score(chapter="a"))])
     assert collect([first, second]) == {"claims": 1, "scores": 1}
-    assert load("claims", tmp_path / "results") == [claim(chapter="b")]
+    assert load("claims", tmp_path / "results") == [claim("b")]
     assert load("scores") == [score(chapter="a")]
+
+
+def test_what_a_chapter_no_longer_makes_goes_at_every_seed_of_that_preset(tmp_path):
+    kept = [claim(seed=1), claim("two", seed=1), claim(id="one.gone", preset="smoke")]
+    gone = [claim(id="one.gone", seed=seed) for seed in (0, 1)]
+    write_records(tmp_path, "claims", kept + gone)
+    kept_scores = [
+        score(seed=1),
+        score(row="gone", chapter="two"),
+        score(row="gone", preset="paper"),
+    ]
+    gone_scores = [score(row="gone", seed=1), score(table="Table gone", seed=1)]
+    write_records(tmp_path, "scores", kept_scores + gone_scores)
+    outputs = [shown("claims", claim()), shown("scores", score())]
+    collect([write_notebook(tmp_path / "one.ipynb", outputs)], tmp_path)
+    assert sorted(map(str, load("claims", tmp_path))) == sorted(map(str, [claim(), *kept]))
+    assert sorted(map(str, load("scores", tmp_path))) == sorted(map(str, [score(), *kept_scores]))
+
+
+def test_a_claim_that_some_notebook_of_the_chapter_makes_stays(tmp_path):
+    old = claim(id="one.late", seed=2)
+    write_records(tmp_path, "claims", [old])
+    first = write_notebook(tmp_path / "a.ipynb", [shown("claims", claim())])
+    late = claim(id="one.late", seed=1)
+    second = write_notebook(tmp_path / "b.ipynb", [shown("claims", late)])
+    collect([first, second], tmp_path)
+    assert load("claims", tmp_path) == [claim(), late, old]
+
+
+def test_a_notebook_without_records_changes_nothing(tmp_path):
+    write_records(tmp_path, "claims", [claim()])
+    empty = write_notebook(tmp_path / "one.ipynb", [])
+    assert collect([empty], tmp_path) == {"claims": 0, "scores": 0}
+    assert load("claims", tmp_path) == [claim()]
+
+
+@pytest.mark.parametrize("kind, record", [("claims", claim()), ("scores", score())])
+def test_a_record_twice_in_a_notebook_is_refused(tmp_path, kind, record):
+    notebook = write_notebook(tmp_path / "one.ipynb", [shown(kind, record)] * 2)
+    with pytest.raises(ValueError, match="one.ipynb has .* twice"):
+        collect([notebook], tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+def test_two_notebooks_of_one_run_are_refused(tmp_path):
+    paths = [
+        write_notebook(tmp_path / f"{name}.ipynb", [shown("claims", claim(id=f"one.{name}"))])
+        for name in "ab"
+    ]
+    with pytest.raises(ValueError, match="a.ipynb and .*b.ipynb both hold one at seed 0.*book"):
+        collect(paths, tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_notebook_of_two_runs_is_refused(tmp_path):
+    outputs = [shown("claims", claim()), shown("claims", claim(id="one.b", seed=1))]
+    notebook = write_notebook(tmp_path / "one.ipynb", outputs)
+    with pytest.raises(ValueError, match="one.ipynb has records of 2 runs"):
+        collect([notebook], tmp_path / "results")
+
+
+# What is no list of records of one kind.
+DAMAGES = {
+    "empty": "",
+    "truncated": json.dumps([claim()])[:-20],
+    "no list": json.dumps({"claims": []}),
+    "no records": "[1]",
+    "a key less": json.dumps([{k: v for k, v in claim().items() if k != "bound"}]),
+    "a key more": json.dumps([claim(extra=1)]),
+    "another type": json.dumps([claim(measured="0.5")]),
+    "a flag for a number": json.dumps([claim(seed=True)]),
+    "not finite": json.dumps([claim(measured=math.nan)]),
+    "too large": json.dumps([claim(measured=10**400)]),
+    "another preset": json.dumps([claim(preset="bok")]),
+    "a wrong name": json.dumps([claim(id='one."><b>')]),
+    "a name of another chapter": json.dumps([claim(id="two.gap")]),
+    "a record twice": json.dumps([claim(), claim(measured=0.25)]),
+    "too deep": "[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_file_is_named_and_nothing_changes(tmp_path, damage):
+    write_records(tmp_path, "scores", [score()])
+    (tmp_path / "claims.json").write_text(damage)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    notebook = write_notebook(tmp_path / "one.ipynb", [shown("scores", score(row="new"))])
+    with pytest.raises(ValueError) as caught:
+        collect([notebook], tmp_path)
+    needed = (str(tmp_path / "claims.json"), "is damaged", "expected a list of claims")
+    needed += ("`git checkout -- data/results/claims.json`", "`make claims`")
+    assert all(words in str(caught.value) for words in needed)
+    notebook.unlink()
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"better": "more"}, {"row": ""}, {"falls_short": None}, {"measured": None}, {"seed": -1}]
+    + [{"chapter": "a b"}, {"made_at": 3}],
+)
+def test_a_damaged_score_is_refused(tmp_path, changes):
+    write_records(tmp_path, "scores", [score(), score(seed=1) | changes])
+    with pytest.raises(ValueError, match="scores.json is damaged: record 1 "):
+        load("scores", tmp_path)
+    notebook = write_notebook(tmp_path / "one.ipynb", [shown("scores", score() | changes)])
+    with pytest.raises(ValueError, match="one.ipynb is damaged: .*one of its scores"):
+        collect([notebook], tmp_path / "results")
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"cells": 5}', '{"cells": [5]}', '{"cells": [{}]}']
+)
+def test_a_damaged_notebook_is_named(tmp_path, content):
+    notebook = tmp_path / "one.ipynb"
+    with pytest.raises(ValueError, match="one.ipynb is missing: expected an executed notebook"):
+        collect([notebook], tmp_path)
+    notebook.write_text(content)
+    with pytest.raises(ValueError, match="one.ipynb is damaged: expected an executed notebook"):
+        collect([notebook], tmp_path)
+
+
+def test_a_list_of_notebooks_is_expected(tmp_path):
+    with pytest.raises(TypeError, match="expected a list of paths"):
+        collect(str(tmp_path / "one.ipynb"), tmp_path)
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
+@pytest.mark.parametrize("call", [1, 2])
+def test_a_full_disk_leaves_no_half_written_file(tmp_path, monkeypatch, failing, call):
+    write_records(tmp_path, "claims", [claim()])
+    write_records(tmp_path, "scores", [score()])
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    outputs = [shown("claims", claim(measured=0.9)), shown("scores", score(measured=9.0))]
+    notebook = write_notebook(tmp_path / "one.ipynb", outputs)
+    working, calls = getattr(claims.os, failing), []
+
+    def fail(*arguments):
+        calls.append(arguments)
+        if len(calls) == call:
+            raise OSError(28, "No space left on device")
+        return working(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(claims.os, failing, fail)
+        with pytest.raises(ValueError, match="cannot be written .No space left on device."):
+            collect([notebook], tmp_path)
+    notebook.unlink()
+    assert {path.name for path in tmp_path.iterdir()} == {"claims.json", "scores.json"}
+    if (failing, call) != ("replace", 2):
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    # Whichever was replaced is whole.
+    assert len(load("claims", tmp_path)) == len(load("scores", tmp_path)) == 1
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path):
+    notebook = write_notebook(tmp_path / "one.ipynb", [shown("claims", claim())])
+    for folder in (notebook, notebook / "results"):
+        with pytest.raises(ValueError, match="expected"):
+            collect([notebook], folder)
+
+
+def test_the_committed_records_are_whole():
+    assert len(load("claims")) > 500 and len(load("scores")) > 100
 
 
 def test_collecting_twice_changes_nothing(tmp_path):
@@ -252,74 +483,57 @@ def test_a_notebook_that_was_not_run_is_refused(tmp_path):
     assert not (tmp_path / "claims.json").exists()
 
 
-def test_a_score_that_is_not_finite_is_refused():
-    ledger = Ledger("chapter", start("smoke", "cpu", 0))
-    with pytest.raises(ValueError, match="expected a finite number"):
-        ledger.score("table", "row", unit="", reported=1, measured=float("nan"), how="")
-
-
 def test_a_wrong_kind_names_the_choices(tmp_path):
     with pytest.raises(ValueError, match="'claim'.*claims, scores"):
         load("claim", tmp_path)
 
 
-# Pages
+# Numbers and text
 
 
-def test_the_ledger_page_gives_ranges_over_seeds(tmp_path):
-    records = [
-        claim(measured=0.25, seed=1),
-        claim(measured=0.125),
-        claim(id="one.sum", measured=2.0, statement="$|x|$ is two.", bound="|x| ≤ 3"),
-        claim(measured=0.875, seed=2, preset="smoke"),
-        claim(id="two.gap", chapter="two"),
-    ]
-    write_records(tmp_path, "claims", records)
-    page = ledger_page(tmp_path)
-    rows = cells_of(page)
-    assert page.index("**[one](one.ipynb)**") < page.index("**[two](two.ipynb)**")
-    gap, total = '<a href="one.html#claim-one-gap">gap</a>', "claim-one-sum"
-    assert [row[1:] for row in rows if "claim-" in row[0]] == [
-        ["gap ≤ 1", "0.125 to 0.25"],
-        [r"\|x\| ≤ 3", "2"],
-        ["gap ≤ 1", "0.5"],
-    ]
-    assert rows[2][0] == f"{gap}: The gap is small."
-    assert total in rows[3][0] and rows[3][0].endswith(r"$\|x\|$ is two.")
-    assert "measured at seeds 0, 1\n" in page and "measured at seeds 0\n" in page
-    assert "0.875" not in page
+@pytest.mark.parametrize(
+    "value, shown",
+    [(1e-12, "$10^{-12}$"), (2.5e-9, "$2.5 \\cdot 10^{-9}$"), (0.02, "0.02"), (10, "10")],
+)
+def test_small_and_large_numbers_are_shown_as_powers_of_ten(value, shown):
+    ledger = Ledger("one", RUN)
+    ledger.check("gap", "", quantity="x", measured=0, at_most=value)
+    assert ledger.checked["one.gap"].bound == f"x ≤ {shown}"
 
 
-def test_small_and_large_numbers_are_shown_as_powers_of_ten():
-    ledger = Ledger("one", start("smoke", "cpu", 0))
-    numbers = {1e-12: "$10^{-12}$", 2.5e-9: "$2.5 \\cdot 10^{-9}$", 0.02: "0.02", 10.0: "10"}
-    for number, shown in numbers.items():
-        ledger.check(str(number), "", quantity="x", measured=0, at_most=number)
-        assert ledger.checked[f"one.{number}"].bound == f"x ≤ {shown}"
+def test_only_finite_numbers_and_whole_names_are_shown():
+    for wrong in (math.nan, -math.inf):
+        with pytest.raises(ValueError, match="expected a finite number"):
+            number(wrong)
+    with pytest.raises(TypeError, match="expected a number"):
+        number("1")
+    for wrong in ("one", "one.a b", "a.b.c"):
+        with pytest.raises(ValueError, match="expected letters, digits and hyphens"):
+            anchor(wrong)
 
 
-def test_the_scoreboard_page_gives_verdicts(tmp_path):
-    records = [
-        score(),
-        score(row="a|b", measured=2.5, spread=None, falls_short=False, preset="paper"),
-        score(row="other", measured=None, falls_short=None, how=""),
-        score(row="smoky", preset="smoke"),
-        score(row="seeded", seed=1),
-        score(table="Table 2", chapter="two"),
-    ]
-    write_records(tmp_path, "scores", records)
-    page = scoreboard_page(tmp_path)
-    rows = cells_of(page)
-    assert {len(row) for row in rows} == {5}
-    assert rows[2] == ["MNIST", "225 ± 2 nats", "210 ± 1.5 nats", "falls short", "book: 2 minutes"]
-    assert rows[3] == [r"a\|b", "225 ± 2 nats", "2.5 nats", "reached", "paper: 2 minutes"]
-    assert rows[4] == ["other", "225 ± 2 nats", "", "not trained here", ""]
-    assert "smoky" not in page and "seeded" not in page
-    assert page.index("**Table 1** ([one](one.ipynb))") < page.index("**Table 2** ([two]")
-
-
-def test_pages_of_an_empty_folder_are_empty(tmp_path):
-    assert ledger_page(tmp_path) == scoreboard_page(tmp_path) == ""
+@pytest.mark.parametrize(
+    "text, shown",
+    [
+        ("plain, 10,000 · (a) - b!", "plain, 10,000 · (a) - b!"),
+        ("1 < 2 & <b>", "1 &#60; 2 &#38; &#60;b&#62;"),
+        ("$a < b$ < c", "$a < b$ &#60; c"),
+        (r"$\{x \mid \|x\| < 1\}$ and $x_1$", r"$\{x \mid \|x\| < 1\}$ and $x_1$"),
+        (r"$a \$ b$", r"$a \$ b$"),
+        ("costs $5", "costs &#36;5"),
+        (r"costs \$5 to \$6", "costs &#36;5 to &#36;6"),
+        ("$x$ for $5", "$x$ for &#36;5"),
+        ("$$", "&#36;&#36;"),
+        ("a\r\nb\u2028c $x\ny$", "a b c $x y$"),
+        (
+            "*a* _b_ `c` [d](e) ~f~ \\",
+            "&#42;a&#42; &#95;b&#95; &#96;c&#96; &#91;d&#93;(e) &#126;f&#126; &#92;",
+        ),
+        ("a | b", "a | b"),
+    ],
+)
+def test_text_is_shown_as_it_is_and_mathematics_stays(text, shown):
+    assert markdown(text) == shown
 
 
 # What cells leave in an executed notebook
@@ -374,26 +588,3 @@ def test_an_executed_notebook_carries_records_source_quotes_and_titles(tmp_path)
     assert [output.data for output in progress_cell] == [{"text/plain": "Counting to three"}]
     assert stopped_cell[0].data == {"text/plain": "Counting to two"}
     assert [output.output_type for output in stopped_cell] == ["display_data", "error"]
-
-
-def test_pages_follow_the_table_of_contents(tmp_path, monkeypatch):
-    monkeypatch.setenv("GANLIB_DATA", str(tmp_path / "data"))
-    chapters = ("alpha", "beta", "gamma")
-    assert pages.in_reading_order(set(chapters)) == ["alpha", "beta", "gamma"]
-    contents = "parts:\n  - chapters:\n      - file: chapters/gamma\n      - file: chapters/alpha\n"
-    (tmp_path / "_toc.yml").write_text(contents)
-    assert pages.in_reading_order(set(chapters)) == ["gamma", "alpha", "beta"]
-
-
-def test_a_score_says_at_which_preset_its_model_was_made(tmp_path):
-    folder = tmp_path / "results"
-    folder.mkdir()
-    common = {"chapter": "c", "table": "T", "unit": "nats", "reported": "1", "measured": 2.0}
-    common |= {"spread": None, "better": "lower", "falls_short": True, "seed": 0, "preset": "book"}
-    rows = [
-        {**common, "row": "live", "how": "a minute"},
-        {**common, "row": "shipped", "how": "an hour", "made_at": "paper"},
-    ]
-    (folder / "scores.json").write_text(json.dumps(rows))
-    page = scoreboard_page(folder)
-    assert "book: a minute" in page and "paper: an hour" in page

@@ -28,6 +28,7 @@ from ganlib.datasets import (
     mixture_1d,
     mnist,
     read_idx,
+    read_known,
     stacked_mnist,
     to_signed_unit,
 )
@@ -186,17 +187,60 @@ def test_a_flipped_byte_in_the_file_is_refused_or_harmless(folder, position, mas
         assert torch.equal(found, LABELS)
 
 
-@pytest.mark.parametrize("position", range(4, 10))
-def test_a_flipped_byte_in_the_time_stamp_is_harmless(folder, position):
+def test_a_flipped_byte_in_the_time_stamp_is_harmless(folder):
     # RFC 1952: bytes 4 to 9 are the time of modification, the effort and the system.
-    (folder / f"{NAME}.gz").write_bytes(flip(PACKED, position, 255))
-    assert torch.equal(read_idx(folder, NAME), LABELS)
+    for position in range(4, 10):
+        (folder / f"{NAME}.gz").write_bytes(flip(PACKED, position, 255))
+        assert torch.equal(read_idx(folder, NAME), LABELS)
 
 
-@pytest.mark.parametrize("position", range(1, 9))
-def test_a_flipped_byte_in_the_check_sum_is_refused(folder, position):
+def test_a_flipped_byte_in_the_check_sum_is_refused(folder):
     # RFC 1952: the last eight bytes are the check sum and the length of the content.
-    assert refused(folder, flip(PACKED, -position, 1))
+    for position in range(1, 9):
+        assert refused(folder, flip(PACKED, -position, 1))
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), ValueError("odd")])
+def test_a_file_that_cannot_be_read_is_named(monkeypatch, error):
+    def refuse(path):
+        raise error
+
+    monkeypatch.setattr(gzip, "open", refuse)
+    with pytest.raises(DataError, match=f"{NAME}.gz .*expected.*git checkout"):
+        read_idx(MNIST, NAME)
+
+
+def test_folders_and_files_in_each_others_place_are_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="cannot be read: on its way is a file where a folder was"):
+        read_idx(tmp_path / "file", NAME)
+    (tmp_path / f"{NAME}.gz").mkdir()
+    with pytest.raises(DataError, match="cannot be read: .*expected .Is a directory.*git checkout"):
+        read_idx(str(tmp_path), NAME)
+
+
+def test_a_file_that_the_book_does_not_know_is_named(tmp_path):
+    with pytest.raises(ValueError, match="name='labels' is not known: choose 'train-images-idx3"):
+        read_idx(MNIST, "labels")
+    with pytest.raises(ValueError, match="labels.gz is no file of the book's data"):
+        read_known(tmp_path / "labels.gz")
+
+
+@pytest.mark.parametrize(
+    "images", [torch.zeros(2), torch.ones(2) > 0, numpy.zeros(2), [0, 1], None]
+)
+def test_to_signed_unit_refuses_what_are_no_bytes(images):
+    with pytest.raises(TypeError, match="expected a tensor of whole numbers from 0 to 255"):
+        to_signed_unit(images)
+
+
+def test_to_signed_unit_takes_whole_numbers_in_the_range_of_bytes():
+    numbers = torch.tensor([0, 255])
+    assert to_signed_unit(numbers).tolist() == [-1, 1]
+    assert to_signed_unit(numbers[:0]).shape == (0,)
+    for wrong in (torch.tensor([0, 256]), torch.tensor([-1, 3], dtype=torch.int8)):
+        with pytest.raises(ValueError, match=r"images: numbers from .*, expected 0 to 255"):
+            to_signed_unit(wrong)
 
 
 def test_to_signed_unit_maps_every_pixel_onto_the_range():
@@ -296,7 +340,7 @@ def test_bytes_stay_bytes_and_axes_stay():
 
 @pytest.mark.parametrize("size", [-1, 0, 6])
 def test_a_size_that_does_not_fit_is_refused(size):
-    with pytest.raises(ValueError, match=f"size={size} .*expected 1 to 5"):
+    with pytest.raises(ValueError, match=f"size={size}\\b.*expected"):
         Minibatches(torch.arange(5), size=size)
 
 
@@ -466,7 +510,7 @@ def test_emoji_are_small_coloured_pictures_on_white(foundry, split):
 
 
 @pytest.mark.parametrize("split", COUNTS)
-@pytest.mark.parametrize("one, other", [FOUNDRIES[:2], FOUNDRIES[1:], FOUNDRIES[::2]])
+@pytest.mark.parametrize("one, other", [FOUNDRIES[:2], FOUNDRIES[1:]])
 def test_row_i_is_the_same_emoji_for_every_foundry(one, other, split):
     both = torch.cat([pixels(one, split), pixels(other, split)])
     correlation = torch.corrcoef(both)[: COUNTS[split], COUNTS[split] :]
@@ -532,9 +576,14 @@ def test_a_wrong_foundry_or_split_names_the_choices():
             load()
 
 
-@pytest.mark.parametrize("name", ["twemoji-images-idx4-ubyte.gz", "emoji.csv"])
+# Packed files have their own tests above; here is the table, and that the pictures are read so too.
 @pytest.mark.parametrize(
-    "damage", ["missing", "empty", "truncated", "flipped", "longer", "foreign"]
+    "name, damage",
+    [("twemoji-images-idx4-ubyte.gz", "missing"), ("twemoji-images-idx4-ubyte.gz", "truncated")]
+    + [
+        ("emoji.csv", damage)
+        for damage in ("missing", "empty", "truncated", "flipped", "longer", "foreign")
+    ],
 )
 def test_bad_emoji_files_are_named_and_can_be_restored(copied, name, damage):
     path = copied / name
@@ -557,10 +606,9 @@ def test_bad_emoji_files_are_named_and_can_be_restored(copied, name, damage):
     assert f"git checkout -- data/emoji/{name}" in message
 
 
-@pytest.mark.parametrize("split, digits", [("train", 60_000), ("test", 10_000)])
-def test_binarized_pixels_are_drawn_with_the_chance_of_their_intensity(split, digits):
-    binary, grey = binarized_mnist(split), mnist(split)[0]
-    assert binary.shape == grey.shape and binary.dtype == torch.uint8 and len(binary) == digits
+def test_binarized_pixels_are_drawn_with_the_chance_of_their_intensity():
+    binary, grey = binarized_mnist("test"), mnist("test")[0]
+    assert binary.shape == grey.shape and binary.dtype == torch.uint8 and len(binary) == 10_000
     assert set(binary.unique().tolist()) == {0, 1}
     # Ink and paper are certain; in between, the shares of ink are binomial around the intensity.
     assert (binary[grey == 255] == 1).all() and (binary[grey == 0] == 0).all()
@@ -572,10 +620,15 @@ def test_binarized_pixels_are_drawn_with_the_chance_of_their_intensity(split, di
     assert scores.abs().max() < 5 and abs(float(scores.square().mean()) - 1) < 0.5
 
 
-def test_binarized_mnist_is_drawn_once_and_for_all():
-    packed = binarized_mnist("test").numpy().tobytes()
-    assert packed == binarized_mnist("test").numpy().tobytes()
-    assert hashlib.md5(packed).hexdigest() == "f0683c469de09453f6fad3de8dfed08c"
+@pytest.mark.parametrize(
+    "split, digest",
+    [
+        ("train", "1cf198e7d0569b3f50d40e39dee38f12"),
+        ("test", "f0683c469de09453f6fad3de8dfed08c"),
+    ],
+)
+def test_binarized_mnist_is_drawn_once_and_for_all(split, digest):
+    assert hashlib.md5(binarized_mnist(split).numpy().tobytes()).hexdigest() == digest
 
 
 # Stacked digits
@@ -624,6 +677,16 @@ def test_stacks_are_drawn_once_and_for_all():
     images, modes = stacked_mnist("test", 100)
     assert modes[:8].tolist() == [611, 126, 452, 571, 368, 215, 28, 167]
     assert hashlib.md5(images.numpy().tobytes()).hexdigest() == "a4cb8b93b098b3cdcf25f391c191661b"
+
+
+@pytest.mark.parametrize(
+    "arguments, complaint",
+    [({"count": count}, "count=.*expected a whole number, 1") for count in (0, -1, 1.5, True)]
+    + [({"seed": seed}, "seed=.*expected a whole number, 0 to") for seed in (-1, 2**32, 0.0)],
+)
+def test_stacks_of_no_count_or_seed_are_refused(arguments, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        stacked_mnist("test", **arguments)
 
 
 def test_stacks_of_a_wrong_split_or_without_files_are_refused(tmp_path):

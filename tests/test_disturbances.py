@@ -110,10 +110,46 @@ def test_without_a_generator_torchs_own_is_drawn_from(name):
 
 
 @pytest.mark.parametrize("name", RANDOM)
-@pytest.mark.parametrize("share", [-0.01, 1.01, math.nan, math.inf])
+@pytest.mark.parametrize(
+    "share",
+    [-0.01, 1.01, math.nan, math.inf, True, None, "0.5", torch.tensor(0.5)],
+)
 def test_a_share_outside_zero_to_one_is_refused(name, share):
     with pytest.raises(ValueError, match="share=.*expected a number from 0 to 1"):
         RANDOM[name][0](some_images(), share, seeded())
+
+
+WRONG = {
+    "none": None,
+    "list": [[[[0.0]]]],
+    "array": numpy.zeros((2, 1, 4, 4)),
+    "one image": torch.zeros(1, 4, 4),
+    "no image": torch.zeros(0, 1, 4, 4),
+    "no pixel": torch.zeros(2, 1, 0, 4),
+    "bytes": torch.zeros(2, 1, 4, 4, dtype=torch.uint8),
+    "halves": torch.zeros(2, 1, 4, 4, dtype=torch.bfloat16),
+    "range": torch.full((2, 1, 4, 4), 1.5),
+    "NaN": torch.full((2, 1, 4, 4), math.nan),
+}
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("level", [0.0, 0.5])
+def test_what_are_no_images_is_refused_at_every_level(name, wrong, level):
+    images = WRONG[wrong]
+    disturb = contaminate if name == "contaminate" else ALL[name][0]
+    arguments = (OTHERS, level) if name == "contaminate" else (level,)
+    with pytest.raises((ValueError, TypeError), match="images.*expected"):
+        disturb(images, *arguments)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 3, 1, 5), (2, 1, 5, 1)])
+def test_images_one_pixel_wide_will_do(name, shape):
+    images = torch.rand(shape, generator=seeded()) * 2 - 1
+    disturbed = ALL[name][0](images, 0.7, seeded())
+    assert disturbed.shape == shape and disturbed.abs().max() <= 1
 
 
 # Noise
@@ -176,10 +212,16 @@ def test_blur_of_a_point_is_a_gaussian_of_its_deviation():
         assert (marginal * offsets**2).sum().item() == pytest.approx(4.0, rel=2e-3)
 
 
-@pytest.mark.parametrize("deviation", [-0.1, -math.inf, math.nan, math.inf])
+@pytest.mark.parametrize("deviation", [-0.1, -math.inf, math.nan, math.inf, 1e6, True, None])
 def test_a_deviation_that_is_no_number_of_pixels_is_refused(deviation):
     with pytest.raises(ValueError, match="deviation=.*expected"):
         blur(some_images(), deviation)
+
+
+def test_a_deviation_of_next_to_nothing_changes_nothing():
+    images = some_images()
+    for deviation in (5e-324, 1e-50, 0.0199):
+        assert torch.equal(blur(images, deviation), images)
 
 
 # Rectangles
@@ -257,6 +299,12 @@ def test_rectangles_are_ink_in_every_channel_and_leave_the_rest():
     assert torch.equal(changed[:, 0], changed[:, 1]) and torch.equal(changed[:, 0], changed[:, 2])
 
 
+@pytest.mark.parametrize("count", [-1, 2.0, True, None])
+def test_a_count_that_is_none_is_refused(count):
+    with pytest.raises(ValueError, match="count=.*expected a whole number, 0 or more"):
+        rectangles(some_images(), 0.5, seeded(), count)
+
+
 # Swirl
 
 
@@ -304,13 +352,13 @@ def test_swirl_turns_the_centre_by_its_strength_and_the_far_edge_not_at_all():
     torch.testing.assert_close(near, images, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("radius", [0.0, -1.0, math.nan])
+@pytest.mark.parametrize("radius", [0.0, -1.0, math.nan, True, "5"])
 def test_a_radius_that_is_not_positive_is_refused(radius):
     with pytest.raises(ValueError, match="radius=.*expected a positive number"):
         swirl(some_images(), 1.0, radius)
 
 
-@pytest.mark.parametrize("strength", [math.nan, math.inf])
+@pytest.mark.parametrize("strength", [math.nan, math.inf, 1e300, None, True])
 def test_a_strength_that_is_not_finite_is_refused(strength):
     with pytest.raises(ValueError, match="strength="):
         swirl(some_images(), strength)
@@ -385,3 +433,11 @@ def test_others_that_cannot_take_a_place_are_refused(shape):
     with pytest.raises(ValueError) as caught:
         contaminate(some_images(), torch.zeros(shape), 0.5)
     assert all(words in str(caught.value) for words in (str(shape), "(1, 20, 28)", "expected"))
+
+
+@pytest.mark.parametrize(
+    "others", [None, torch.zeros(3, 1, 20, 28).byte(), torch.full((3, 1, 20, 28), math.nan)]
+)
+def test_others_that_are_no_images_are_refused(others):
+    with pytest.raises((ValueError, TypeError), match="others.*expected"):
+        contaminate(some_images(), others, 0.5)

@@ -183,7 +183,19 @@ def test_a_grid_errs_on_parabolas_by_the_known_amount():
     assert error == pytest.approx(3 * 0.1**2 / 6, rel=1e-9)
 
 
-@pytest.mark.parametrize("low, high, points", [(1, 1, 5), (2, 1, 5), (0, 1, 1), (math.nan, 1, 5)])
+@pytest.mark.parametrize(
+    "low, high, points",
+    [
+        (1, 1, 5),
+        (2, 1, 5),
+        (0, 1, 1),
+        (math.nan, 1, 5),
+        (0, math.inf, 5),
+        (0, 1, 5.0),
+        ("0", 1, 5),
+        (0, 5e-324, 2),
+    ],
+)
 def test_a_wrong_grid_is_refused(low, high, points):
     with pytest.raises(ValueError, match="expected low < high and 2 or more points"):
         grid(low, high, points)
@@ -222,3 +234,68 @@ def test_gradients_are_finite_where_both_tables_are_zero():
         assert all(torch.isfinite(gradient).all() for gradient in gradients)
     (by_q,) = torch.autograd.grad(kullback_leibler(p, q), q)
     torch.testing.assert_close(by_q, torch.tensor([-0.5 / 0.4, -0.5 / 0.6, 0.0]).double())
+
+
+on_each = pytest.mark.parametrize("divergence", [kullback_leibler, jensen_shannon, total_variation])
+
+
+@on_each
+@pytest.mark.parametrize(
+    "p, q", [((1,), (3,)), ((3,), (1,)), ((2, 3), (2, 1)), ((), (3,)), ((0,), (0,))]
+)
+def test_tables_of_other_outcomes_are_refused(divergence, p, q):
+    # One outcome of mass 1 was once compared with each of three, for a divergence below 0.
+    p, q = (torch.ones(shape) / max(1, *shape[-1:], 1) for shape in (p, q))
+    with pytest.raises(ValueError, match="expected .*of as many outcomes, one or more"):
+        divergence(p, q)
+
+
+@on_each
+def test_leading_axes_that_do_not_broadcast_are_refused(divergence):
+    with pytest.raises(ValueError, match="expected leading axes that broadcast"):
+        divergence(torch.ones(2, 1), torch.ones(3, 1))
+    assert divergence(torch.ones(2, 1, 1), torch.ones(3, 1)).shape == (2, 3)
+    assert divergence(torch.ones(0, 1), torch.ones(1)).shape == (0,)
+
+
+@on_each
+@pytest.mark.parametrize(
+    "cells, complaint",
+    [
+        (torch.ones(2), r"cells of shape \(2,\): expected one number or \(3,\)"),
+        (torch.ones(1, 3), r"cells of shape \(1, 3\): expected"),
+        ([1.0, -1.0, 1.0], "cells has entries that are negative"),
+        (math.nan, "cells has entries that are negative or not finite"),
+        (math.inf, "cells has entries"),
+        ("cells", "cells: str, expected numbers"),
+    ],
+)
+def test_cells_that_do_not_fit_are_refused(divergence, cells, complaint):
+    third = torch.full((3,), 1 / 3)
+    with pytest.raises((ValueError, TypeError), match=complaint):
+        divergence(third, third, cells)
+
+
+@on_each
+def test_tables_are_tensors_arrays_or_lists_alike(divergence):
+    p, q = [0.1, 0.2, 0.7], [0.3, 0.3, 0.4]
+    exact = divergence(numpy.array(p), numpy.array(q))
+    assert divergence(p, q) == exact == divergence(torch.tensor(p, dtype=torch.float64), q)
+
+
+@on_each
+@pytest.mark.parametrize("wrong", [None, "table", object(), [[0.5], [0.5, 0.5]], [0.5j, 0.5]])
+def test_what_holds_no_numbers_is_refused(divergence, wrong):
+    with pytest.raises(TypeError, match="^p: .*expected .*numbers"):
+        divergence(wrong, [0.5, 0.5])
+
+
+def test_the_least_number_that_there_is_adds_nothing():
+    p, q = [1.0, 5e-324], [1.0, 0.0]
+    assert jensen_shannon(p, q) == jensen_shannon(q, p) == 0
+    assert kullback_leibler(q, p) == 0 and kullback_leibler(p, q) == math.inf
+
+
+def test_a_density_that_would_overflow_is_refused():
+    with pytest.raises(ValueError, match="p has a density above 1e.300"):
+        kullback_leibler([1e305, 1e305], [1e305, 1e305], 0.5e-305)

@@ -164,6 +164,27 @@ def test_an_extractor_must_give_one_row_an_image(spoil, side, name):
         extract(extractor, some_images())
 
 
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        (lambda part: part, "gave Tensor for .*expected a pair"),
+        (lambda part: (part.flatten(1),), "gave tuple for .*expected a pair"),
+        (lambda part: (part.flatten(1), None), "gave tuple for .*expected a pair"),
+        (lambda part: (part.sum(), part.flatten(1)), r"gave shapes \(\), .*expected \(count, any"),
+        (lambda part: (part.flatten(1)[:, : len(part)],) * 2, "the same for every batch"),
+    ],
+)
+def test_an_extractor_that_gives_no_pair_is_named(answer, words):
+    with pytest.raises((ValueError, TypeError), match=f"the extractor .*{words}"):
+        extract(answer, some_images(), 4)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 2.0, True])
+def test_a_batch_of_no_size_is_refused(batch_size):
+    with pytest.raises(ValueError, match="batch_size=.*expected a whole number, 1 or more"):
+        extract(first_pixels, some_images(), batch_size)
+
+
 # The classifier of digits
 
 

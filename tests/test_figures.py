@@ -1,5 +1,7 @@
 """Figures: pixels where they belong, running means on their curve, hues that read everywhere."""
 
+import math
+
 import matplotlib
 import numpy
 import pytest
@@ -74,28 +76,146 @@ def test_the_width_of_many_columns_is_that_of_the_page():
     assert axes.figure.get_size_inches()[0] == pytest.approx(7)
 
 
+@pytest.mark.parametrize(
+    "images",
+    [numpy.zeros((2, 1, 2, 3)), torch.zeros(2, 1, 2, 3).bfloat16(), [[[[0.0] * 3] * 2]] * 2],
+)
+def test_images_may_be_arrays_and_lists_too(images):
+    table = figures.show_images(images, columns=2, gap=0).images[0].get_array()
+    assert table.tolist() == [[0] * 6] * 2
+
+
+@pytest.mark.parametrize(
+    "changes, complaint",
+    [
+        ({"images": torch.zeros(1, 2, 2)}, r"shape \(1, 2, 2\): expected \(count, 1 or 3"),
+        ({"images": torch.zeros(1, 2, 2, 2)}, r"shape \(1, 2, 2, 2\): expected \(count, 1 or 3"),
+        ({"images": torch.zeros(0, 1, 2, 2)}, r"shape \(0, 1, 2, 2\): expected"),
+        ({"images": torch.zeros(1, 1, 0, 2)}, r"shape \(1, 1, 0, 2\): expected"),
+        ({"images": torch.full((2, 1, 2, 2), math.nan)}, "image 0 has a pixel that is not finite"),
+        ({"images": torch.full((2, 1, 2, 2), math.inf)}, "image 0 has a pixel that is not finite"),
+        ({"images": torch.zeros(1, 1, 2, 2, dtype=torch.uint8)}, "whole numbers, .*to_signed_unit"),
+        (
+            {"images": torch.zeros(1, 1, 2, 2, dtype=torch.bool)},
+            "expected an array of real numbers",
+        ),
+        ({"images": "pictures"}, "expected an array of real numbers"),
+        ({"images": [[1.0], [1.0, 2.0]]}, "expected an array of numbers"),
+        ({"columns": 0}, "columns=0: expected a whole number"),
+        ({"columns": 2.5}, "columns=2.5: expected a whole number"),
+        ({"gap": -1}, "gap=-1: expected a whole number"),
+        ({"axes": "here"}, "axes: 'here', expected matplotlib's Axes"),
+        ({"title": 3}, "title: 3, expected text"),
+    ],
+)
+def test_what_are_no_images_is_named_and_draws_nothing(changes, complaint):
+    arguments = {"images": torch.zeros(1, 1, 2, 2), "columns": 1} | changes
+    with pytest.raises((ValueError, TypeError), match=complaint):
+        figures.show_images(**arguments)
+    assert pyplot.get_fignums() == []
+
+
 def test_losses_and_their_running_means():
     random = numpy.random.default_rng(0)
     losses = {"discriminator": random.normal(size=100), "generator": numpy.arange(100.0)}
-    axes = figures.show_losses(losses, smooth=5).axes[0]
+    axes = figures.show_losses(losses, 100, smooth=5).axes[0]
     noisy, smooth, line, line_smooth = axes.lines
     assert noisy.get_ydata().tolist() == losses["discriminator"].tolist()
+    assert noisy.get_xdata().tolist() == list(range(1, 101))
     means = [losses["discriminator"][k : k + 5].mean() for k in range(96)]
     assert smooth.get_ydata() == pytest.approx(means)
-    # Each mean is drawn at the middle of its window, so that of a straight line lies on it.
-    assert smooth.get_xdata().tolist() == list(range(2, 98))
-    assert line_smooth.get_ydata() == pytest.approx(line_smooth.get_xdata())
+    # Each mean is drawn at the middle of its window: that of a straight line lies on it.
+    assert smooth.get_xdata().tolist() == list(range(3, 99))
+    assert line_smooth.get_ydata() == pytest.approx(line_smooth.get_xdata() - 1)
     assert noisy.get_color() == smooth.get_color() == figures.DISCRIMINATOR
     assert line.get_color() == line_smooth.get_color() == figures.GENERATOR
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     assert labels == ["discriminator", "generator"]
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("round", "loss (nats)")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("round", "loss")
+
+
+def test_every_series_counts_rounds_however_many_turns_it_has():
+    rounds = 40
+    losses = {"critic": numpy.arange(5.0 * rounds), "generator": torch.arange(float(rounds))}
+    axes = figures.show_losses(losses, rounds, smooth=4, unit="nats").axes[0]
+    many, many_smooth, one, one_smooth = axes.lines
+    assert many.get_xdata()[[0, 4, 5, -1]].tolist() == pytest.approx([0.2, 1, 1.2, rounds])
+    assert one.get_xdata()[[0, -1]].tolist() == [1, rounds]
+    # The windows hold four rounds, of 20 and of 4 losses; both lines stay on their curves.
+    assert len(many_smooth.get_xdata()) == 200 - 20 + 1 and len(one_smooth.get_xdata()) == 37
+    assert many_smooth.get_ydata() == pytest.approx(5 * many_smooth.get_xdata() - 1)
+    assert one_smooth.get_ydata() == pytest.approx(one_smooth.get_xdata() - 1)
+    assert axes.get_ylabel() == "loss (nats)"
+
+
+def drawn(names):
+    """What tells the lines of these names apart: (hue, style, width)."""
+    axes = figures.show_losses(dict.fromkeys(names, numpy.zeros(4)), 4).axes[0]
+    lines = {line.get_label(): line for line in axes.lines if line.get_alpha() is None}
+    assert list(lines) == list(names)
+    # matplotlib calls every dash "--"; what it is made of lies in a private field.
+    return {
+        name: (line.get_color(), tuple(line._unscaled_dash_pattern[1] or ()), line.get_linewidth())
+        for name, line in lines.items()
+    }
+
+
+def test_many_series_are_told_apart():
+    names = [f"player {number}" for number in range(8)]
+    names += ["discriminator", "critic", "judge_a", "judge_b", "generator", "generator_b"]
+    lines = drawn(names)
+    assert len(set(lines.values())) == len(names)
+    assert len({lines[name][0] for name in names[:3]}) == 3
+    judges, makers = names[8:12], names[12:]
+    assert {lines[name][0] for name in judges} == {figures.DISCRIMINATOR}
+    assert {lines[name][0] for name in makers} == {figures.GENERATOR}
+    assert not {lines[name][0] for name in names[:8]} & {figures.DISCRIMINATOR, figures.GENERATOR}
+    assert all(lines[name][1] == () for name in [*names[:3], "discriminator", "generator"])
+
+
+def test_parts_have_the_hue_of_their_total_and_are_dashed_and_thin():
+    names = ["judge", "maps", "maps/cycle", "maps/identity", "other", "lone/part"]
+    lines = drawn(names)
+    assert len(set(lines.values())) == len(names)
+    hues = {name: line[0] for name, line in lines.items()}
+    assert hues["maps"] == hues["maps/cycle"] == hues["maps/identity"]
+    assert len({hues[name] for name in ("judge", "maps", "other", "lone/part")}) == 4
+    for name, (_, dashes, width) in lines.items():
+        assert (len(dashes) > 0, width < lines["maps"][2]) == ("/" in name, "/" in name)
 
 
 def test_short_losses_are_drawn_too():
-    axes = figures.show_losses({"model": numpy.array([3.0])}).axes[0]
+    axes = figures.show_losses({"model": [3.0]}, 1).axes[0]
     assert [line.get_ydata().tolist() for line in axes.lines] == [[3], [3]]
+    assert [line.get_xdata().tolist() for line in axes.lines] == [[1], [1]]
     assert axes.lines[0].get_color() == figures.OTHER
+
+
+@pytest.mark.parametrize(
+    "changes, complaint",
+    [
+        ({"losses": {}}, "losses: none, expected one series"),
+        ({"losses": [1.0, 2.0]}, "expected a series of numbers by name"),
+        ({"losses": {1: [1.0, 2.0]}}, "expected a series of numbers by name"),
+        ({"losses": {"a": []}}, r"losses of 'a' of shape \(0,\): expected .* of the 2 rounds"),
+        (
+            {"losses": {"a": [1.0] * 3}},
+            r"losses of 'a' of shape \(3,\): expected .* of the 2 rounds",
+        ),
+        ({"losses": {"a": [[1.0, 2.0]]}}, r"losses of 'a' of shape \(1, 2\): expected \(losses,\)"),
+        ({"losses": {"a": [1.0, math.nan]}}, "losses of 'a': step 1 has a loss that is not finite"),
+        ({"losses": {"a": "ab"}}, "losses of 'a': 'ab', expected an array of real numbers"),
+        ({"rounds": 0}, "rounds=0: expected a whole number, 1 or more"),
+        ({"rounds": 2.0}, "rounds=2.0: expected a whole number, 1 or more"),
+        ({"smooth": 0}, "smooth=0: expected a whole number, 1 or more"),
+        ({"unit": None}, "unit: None, expected text"),
+    ],
+)
+def test_what_are_no_losses_is_named_and_draws_nothing(changes, complaint):
+    arguments = {"losses": {"a": [1.0, 2.0]}, "rounds": 2} | changes
+    with pytest.raises((ValueError, TypeError), match=complaint):
+        figures.show_losses(**arguments)
+    assert pyplot.get_fignums() == []
 
 
 def test_panels_are_a_row_with_titles():
@@ -107,6 +227,58 @@ def test_panels_are_a_row_with_titles():
     assert len(heights) == 1
     axes[0].set_ylim(0, 5)
     assert axes[2].get_ylim() == (0, 5)
+
+
+@pytest.mark.parametrize(
+    "arguments, options, complaint",
+    [
+        ((0,), {}, "count=0: expected a whole number, 1 or more"),
+        ((True,), {}, "count=True: expected a whole number, 1 or more"),
+        ((2, "ab"), {}, "titles: 'ab', expected a list of texts"),
+        ((2, [1]), {}, "expected a list of texts"),
+        ((1, ["a", "b"]), {}, "2 titles for 1 panels"),
+        ((1,), {"no_such_option": 1}, "no_such_option"),
+    ],
+)
+def test_what_are_no_panels_is_named(arguments, options, complaint):
+    with pytest.raises((ValueError, TypeError), match=complaint):
+        figures.panels(*arguments, **options)
+
+
+@pytest.mark.parametrize(
+    "values, complaint",
+    [
+        ({}, "without values"),
+        ({"good": 1, "bad": None}, "bad: None, expected a number or text"),
+        ({"good": 1, "bad": torch.tensor(1.0)}, "bad: tensor.*, expected a number or text"),
+        ({"good": 1, "bad": math.nan}, "bad is nan: expected a finite number"),
+    ],
+)
+def test_what_cannot_be_quoted_is_named_and_nothing_is_given(capsys, values, complaint):
+    with pytest.raises((ValueError, TypeError), match=complaint):
+        figures.glue(**values)
+    assert capsys.readouterr().out == ""
+
+
+def test_numbers_of_numpy_are_quoted_as_pythons(monkeypatch):
+    given = []
+    monkeypatch.setattr("IPython.display.display", lambda data, **options: given.append(data))
+    figures.glue(x=numpy.float64(0.5), y=numpy.int64(3))
+    assert [list(data.values()) for data in given] == [["0.5"], ["3"]]
+
+
+@pytest.mark.parametrize("objects", [(), (len,), (3,), (type("Made", (), {}),)])
+def test_what_has_no_source_code_is_named(objects):
+    with pytest.raises((ValueError, TypeError), match="source|without objects"):
+        figures.show_source(*objects)
+
+
+def test_source_code_cannot_end_its_own_fence(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda markdown: shown.append(markdown.data))
+    monkeypatch.setattr("inspect.getsource", lambda thing: 'def f():\n    """```"""\n')
+    figures.show_source(len)
+    assert shown == ['````python\ndef f():\n    """```"""\n````']
 
 
 def test_one_panel_is_a_list_too():

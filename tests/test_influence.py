@@ -1,6 +1,4 @@
-"""Influence against finite differences, blind spots against a walk through the masks; the table."""
-
-import math
+"""Influence against finite differences, blind spots against a walk through the masks."""
 
 import pytest
 import torch
@@ -13,9 +11,7 @@ from ganlib.chains import (
     influence,
     log_likelihood,
     orders,
-    pixel_log_likelihoods,
     receptive_field,
-    table,
 )
 from ganlib.chains.layers import Whole
 
@@ -121,50 +117,44 @@ def test_the_blind_spot_follows_the_order():
         assert int(unseen[row, column].sum()) == step
 
 
-def test_the_table_is_what_log_likelihoods_give():
-    torch.manual_seed(2)
-    height = width = 4
-    chain = LMConv(width=8, depth=2, first_kernel=3).double()
-    images = torch.randint(2, (5, 1, height, width))
-    curves = orders.reflections(orders.s_curve, height, width)
-    maps = torch.cat([pixel_log_likelihoods(chain, images, c) for c in curves], dim=1)
-    rows = table.lmconv_rows(maps.transpose(0, 1), curves)
-    torch.testing.assert_close(rows["whole, 1 order"], log_likelihood(chain, images, curves[0]))
-    naive = sum(log_likelihood(chain, images, c).exp() for c in curves) / 8
-    torch.testing.assert_close(rows["whole, 8 orders"], naive.log())
-    assert len(rows) == 2 + 3 * 3
-    for name, missing in table.halves(height, width).items():
-        assert int(missing.sum()) == height * width // 2
-        given = [
-            log_likelihood(chain, images, c, given=~missing)
-            for c in curves
-            if orders.visits_last(c, missing)
-        ]
-        assert len(given) == 2
-        torch.testing.assert_close(rows[f"{name}, 1 maximum-context order"], given[0])
-        both = torch.logaddexp(*given) - math.log(2)
-        torch.testing.assert_close(rows[f"{name}, 2 maximum-context orders"], both)
-        # An adversarial order has drawn the missing half before it sees anything: what its
-        # terms sum to is the same whatever the observed half is.
-        other = torch.where(missing, images, 1 - images)
-        again = torch.cat([pixel_log_likelihoods(chain, other, c) for c in curves], dim=1)
-        key = f"{name}, adversarial order"
-        changed = table.lmconv_rows(again.transpose(0, 1), curves)
-        torch.testing.assert_close(changed[key], rows[key])
+def test_what_has_no_influence_blind_spot_or_field_is_refused():
+    chain = LMConv(width=4, depth=1, first_kernel=3)
+    for wrong in (0, -1, True, 1.0):
+        with pytest.raises(ValueError, match=f"pictures={wrong}: expected a whole number, 1 or"):
+            influence(chain, 2, 3, pictures=wrong)
+    order = orders.raster(2, 3)
+    for wrong in (torch.zeros(5, 5), torch.zeros(36), None, torch.zeros(6, 6, 1)):
+        with pytest.raises(ValueError, match=r"influences are .*: expected shape \(6, 6\)"):
+            blind_spot(wrong, order, 2, 3)
+    with pytest.raises(ValueError, match="some influence is not a real number"):
+        blind_spot(torch.full((6, 6), torch.nan), order, 2, 3)
+    with pytest.raises(ValueError, match="no permutation"):
+        blind_spot(torch.zeros(6, 6), torch.zeros(6, 2).long(), 2, 3)
+    for wrong in ([], [chain], [chain.first, None]):
+        with pytest.raises(ValueError, match="expected one or more masked convolutions"):
+            receptive_field(wrong, order, 2, 3)
+    with pytest.raises(ValueError, match="an order of a 3 × 3 image"):
+        receptive_field([chain.first], order, 3, 3)
 
 
-def test_bad_input_is_refused():
-    region = torch.tensor([[1, 0], [0, 0]])
-    for refuse in (orders.region_last, orders.visits_last):
-        with pytest.raises(ValueError, match="expected bool"):
-            refuse(orders.raster(2, 2), region)
-    with pytest.raises(ValueError, match="expected numbers of 1 or more"):
-        LMConv(dilations=())
+def test_influence_does_not_depend_on_an_autocast_around_it():
+    torch.manual_seed(5)
+    chain = GatedPixelCNN(width=4, depth=2, first_kernel=3, classes=2)
+    found = []
+    for enabled in (False, True):
+        draws = torch.Generator().manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled), torch.no_grad():
+            found.append(influence(chain, 3, 3, labels=torch.tensor([1]), generator=draws))
+    assert torch.equal(*found) and found[0].any()
+
+
+def test_labels_and_batches_that_do_not_fit_are_refused():
     conditional = GatedPixelCNN(width=4, depth=1, classes=3)
     images = torch.zeros(4, 1, 3, 3, dtype=torch.long)
     with pytest.raises(ValueError, match=r"labels of shape \(1,\): expected \(4,\)"):
         conditional(images, labels=torch.tensor([1]))
     with pytest.raises(ValueError, match=r"labels of shape \(5,\): expected \(4,\)"):
         log_likelihood(conditional, images, labels=torch.zeros(5, dtype=torch.long), batch_size=2)
-    with pytest.raises(ValueError, match="batch_size=0"):
-        log_likelihood(PixelCNN(width=4, depth=1), images, batch_size=0)
+    for wrong in (0, True, 2.0):
+        with pytest.raises(ValueError, match=f"batch_size={wrong}: expected a whole number"):
+            log_likelihood(PixelCNN(width=4, depth=1), images, batch_size=wrong)

@@ -56,37 +56,56 @@ def test_local_masks_are_what_the_loops_find(setting):
     assert found.reshape(height * width, -1).tolist() == expected
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-def test_the_raster_mask_is_van_den_oords(kernel):
+def test_the_raster_mask_is_van_den_oords():
     # A pixel depends on all rows above and on what is to its left; B lets it see itself.
-    centre = kernel // 2
-    for row, column in itertools.product(range(kernel), repeat=2):
-        before = row < centre or (row == centre and column < centre)
-        itself = (row, column) == (centre, centre)
-        assert bool(masks.raster_mask(kernel)[row, column]) == before
-        assert bool(masks.raster_mask(kernel, include_centre=True)[row, column]) == (
-            before or itself
-        )
+    for kernel in KERNELS:
+        centre = kernel // 2
+        without, with_centre = (masks.raster_mask(kernel, each) for each in (False, True))
+        for row, column in itertools.product(range(kernel), repeat=2):
+            before = row < centre or (row == centre and column < centre)
+            itself = (row, column) == (centre, centre)
+            assert bool(without[row, column]) == before
+            assert bool(with_centre[row, column]) == (before or itself)
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("dilation", DILATIONS)
-def test_in_raster_order_the_local_mask_is_the_raster_mask_inside_the_image(kernel, dilation):
-    side = 2 * (kernel // 2) * dilation + 1
-    found = masks.local_masks(orders.raster(side, side), side, side, kernel, dilation)
-    assert torch.equal(found[side // 2, side // 2], masks.raster_mask(kernel))
+def test_in_raster_order_the_local_mask_is_the_raster_mask_inside_the_image():
+    for kernel, dilation in itertools.product(KERNELS, DILATIONS):
+        side = 2 * (kernel // 2) * dilation + 1
+        found = masks.local_masks(orders.raster(side, side), side, side, kernel, dilation)
+        assert torch.equal(found[side // 2, side // 2], masks.raster_mask(kernel))
 
 
-@pytest.mark.parametrize("kernel", [-1, 0, 2, 4])
-def test_a_kernel_without_a_centre_is_refused(kernel):
-    order = orders.raster(3, 3)
+@pytest.mark.parametrize("wrong", [-1, 0, 2, 4, 3.0, True, None, 10**9 + 1])
+def test_a_kernel_without_a_centre_is_refused(wrong):
+    order, taps = orders.raster(3, 3), (True,) * 9
+    even = isinstance(wrong, int) and wrong in (2, 4)
+    message = "an odd number" if even else "a whole number, 1 to 1023"
     for make in (
-        lambda: masks.raster_mask(kernel),
-        lambda: masks.local_masks(order, 3, 3, kernel),
-        lambda: masks.plan(order, 3, 3, kernel),
+        lambda: masks.raster_mask(wrong),
+        lambda: masks.local_masks(order, 3, 3, wrong),
+        lambda: masks.plan(order, 3, 3, wrong),
+        lambda: masks.plan_everywhere(taps, 3, 3, wrong),
     ):
-        with pytest.raises(ValueError, match=f"kernel={kernel}: expected an odd number"):
+        with pytest.raises(ValueError, match=f"kernel={wrong}: expected {message}"):
             make()
+
+
+@pytest.mark.parametrize("wrong", [-1, 0, 1.5, False, None, 2**62])
+def test_a_dilation_of_no_pixels_is_refused(wrong):
+    order, taps = orders.raster(3, 3), (True,) * 9
+    for make in (
+        lambda: masks.local_masks(order, 3, 3, 3, wrong),
+        lambda: masks.plan(order, 3, 3, 3, wrong),
+        lambda: masks.plan_everywhere(taps, 3, 3, 3, wrong),
+    ):
+        with pytest.raises(ValueError, match=f"dilation={wrong}: expected a whole number, 1 to"):
+            make()
+
+
+def test_a_mask_that_is_no_kernels_is_refused():
+    for taps in ((True,) * 8, (1,) * 9, ()):
+        with pytest.raises(ValueError, match="expected 9 of True and False, row by row"):
+            masks.plan_everywhere(taps, 3, 3, 3)
 
 
 def test_masks_of_what_is_no_order_are_refused():
@@ -174,9 +193,9 @@ def test_the_plan_of_one_mask_uses_it_everywhere(height, width, kernel, dilation
     check_lattices(plan, height, width)
 
 
-@pytest.mark.parametrize("kernel", [3, 5, 7])
-@pytest.mark.parametrize("dilation", DILATIONS)
-@pytest.mark.parametrize("centre", [False, True])
+@pytest.mark.parametrize(
+    ("kernel", "dilation", "centre"), [(3, 1, False), (3, 3, True), (5, 2, False), (7, 1, True)]
+)
 @pytest.mark.parametrize(("name", "count"), [("raster", 1), ("s_curve", 2)])
 def test_raster_is_one_dense_group_and_the_s_curve_two(name, count, centre, dilation, kernel):
     # So large that next to each other two rows hold a pixel whose whole window is in the image.

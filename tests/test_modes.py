@@ -9,7 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from torch.distributions import MixtureSameFamily
 from torch.nn.functional import one_hot
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganlib.datasets import (
     gaussian_grid,
@@ -166,6 +168,133 @@ def test_weights_of_another_shape_are_refused(weights):
 # Mixtures
 
 
+class NormalsCounted(TorchDispatchMode):
+    """How many numbers were drawn from a normal distribution, and from any."""
+
+    def __init__(self):
+        super().__init__()
+        self.normal = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), named=None):
+        result = function(*arguments, **(named or {}))
+        if "normal" in function.name() or "randn" in function.name():
+            self.normal += result.numel()
+        return result
+
+
+@pytest.mark.parametrize(
+    "truth",
+    [
+        gaussian_ring(),
+        gaussian_grid(),
+        mixture_1d([-40.0, 0.0, 40.0], [1.0, 2.0, 0.5], [1.0, 0.0, 3.0]),
+        mixture(torch.tensor([[0.0, 90.0], [50.0, 0.0]]), torch.tensor([[1.0, 4.0]])),
+    ],
+    ids=["ring", "grid", "line", "plane"],
+)
+def test_samples_of_a_mixture_are_of_its_components_in_their_proportions(truth):
+    torch.manual_seed(0)
+    count = 20_000
+    samples = truth.sample((count,))
+    normal, probabilities = truth.component_distribution.base_dist, truth.mixture_distribution.probs
+    modes, _ = mixture_modes(samples, truth)
+    counts, possible = modes.bincount(minlength=len(probabilities)), probabilities > 0
+    assert (counts[~possible] == 0).all()
+    expected = probabilities[possible].double().numpy() * count
+    assert stats.chisquare(counts[possible].numpy(), expected * count / sum(expected)).pvalue > 1e-6
+    residuals = (samples - normal.loc[modes]) / normal.scale[modes]
+    for column in residuals.T.numpy():
+        assert stats.kstest(column, "norm").pvalue > 1e-6
+    # The component tells nothing of where in it a sample lies.
+    assert abs(numpy.corrcoef(modes.numpy(), residuals[:, 0].numpy())[0, 1]) < 5 / math.sqrt(count)
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([1.0, 3.0])], ids=["equal", "unequal"])
+@pytest.mark.parametrize("shape", [(), (5,), (2, 3), (0,)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_samples_of_a_mixture_have_the_shape_that_is_asked_for(weights, shape, dtype):
+    means = torch.tensor([[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]], dtype=dtype, requires_grad=True)
+    truth = mixture(means, 0.5, weights)
+    with NormalsCounted() as counted:
+        samples = truth.sample(shape)
+    assert (samples.shape, samples.dtype) == ((*shape, 3), dtype)
+    assert samples.device == means.device and not samples.requires_grad
+    assert counted.normal == samples.numel(), "one draw a coordinate, whatever the components"
+    assert truth.sample(torch.Size(shape)).shape == samples.shape
+    if samples.numel():  # torch's constraints cannot reshape nothing
+        assert truth.log_prob(samples).shape == shape
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("weights", [None, [1.0, 3.0]])
+def test_samples_of_a_mixture_are_on_the_device_of_its_means(weights):
+    truth = mixture(torch.tensor([[-10.0], [10.0]], device="cuda"), 1.0, weights)
+    samples = truth.sample((20_000,))
+    share = (samples > 0).double().mean().item()
+    assert samples.is_cuda and share == pytest.approx(0.5 if weights is None else 0.75, abs=0.02)
+
+
+def test_a_batch_of_mixtures_samples_as_torchs_does():
+    truth = gaussian_ring()
+    torch.manual_seed(0)
+    found = truth.expand((4,)).sample((3,))
+    torch.manual_seed(0)
+    assert torch.equal(found, MixtureSameFamily.sample(truth.expand((4,)), (3,)))
+
+
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda: mixture(torch.zeros(3), 1.0), r"means of shape \(3,\): expected \(modes, dim"),
+        (lambda: mixture(torch.zeros(0, 2), 1.0), r"means of shape \(0, 2\): expected"),
+        (lambda: mixture(torch.zeros(2, 0), 1.0), r"means of shape \(2, 0\): expected"),
+        (lambda: mixture(torch.tensor([[math.nan]]), 1.0), "means: .*not finite"),
+        (lambda: mixture("means", 1.0), "means: expected numbers"),
+        (lambda: mixture(torch.zeros(3, 2), -1.0), "scale=-1.0: expected positive"),
+        (lambda: mixture(torch.zeros(3, 2), 0), "scale=0.0: expected positive"),
+        (lambda: mixture(torch.zeros(3, 2), math.nan), "scale=nan: expected positive"),
+        (lambda: mixture(torch.zeros(3, 2), math.inf), "scale=inf: expected positive"),
+        (lambda: mixture(torch.zeros(3, 2), None), "scale: expected numbers"),
+        (lambda: mixture(torch.zeros(3, 2), True), "scale: torch.bool, expected real numbers"),
+        (lambda: mixture(torch.zeros(3, 2), torch.ones(3)), r"scale of shape \(3,\): expected"),
+        (lambda: mixture(torch.zeros(3, 2), torch.ones(1, 3, 2)), "scale of shape"),
+        (lambda: mixture(torch.zeros(3, 2), 1.0, torch.ones(2)), r"weights of shape.*\(3,\)"),
+        (lambda: mixture(torch.zeros(3, 2), 1.0, [1.0, -1.0, 1.0]), "expected none negative"),
+        (lambda: mixture(torch.zeros(3, 2), 1.0, [1.0, math.nan, 1.0]), "expected none negative"),
+        (lambda: mixture(torch.zeros(3, 2), 1.0, [0.0, 0.0, 0.0]), "sum above 0"),
+        (lambda: mixture(torch.zeros(1, 2), 1.0, [math.inf]), "a sum above 0 that is finite"),
+        (lambda: mixture_1d([0.0, 1.0], [1.0], [1.0, 1.0]), r"scales of shape \(1,\): expected"),
+        (lambda: mixture_1d([0.0], [1.0], [1.0, 1.0]), r"weights of shape \(2,\): expected"),
+        (lambda: mixture_1d([], [], []), "means of shape"),
+        (lambda: mixture_1d([0.0], [-1.0], [1.0]), "expected positive"),
+        (lambda: gaussian_ring(0), "modes=0: expected a whole number, 1 or more"),
+        (lambda: gaussian_ring(2.5), "modes=2.5: expected"),
+        (lambda: gaussian_ring(True), "modes=True: expected"),
+        (lambda: gaussian_ring(8, math.inf), "radius=inf: expected a positive number"),
+        (lambda: gaussian_ring(8, -1.0), "radius=-1.0: expected a positive number"),
+        (lambda: gaussian_ring(8, 2.0, 0.0), "scale=0.0: expected positive"),
+        (lambda: gaussian_grid(0), "side=0: expected a whole number, 1 or more"),
+        (lambda: gaussian_grid("5"), "side='5': expected"),
+        (lambda: gaussian_grid(5, math.nan), "spacing=nan: expected a positive number"),
+        (lambda: gaussian_grid(5, 10**400), "spacing=10.*: expected a positive number"),
+    ],
+)
+def test_what_makes_no_mixture_is_named(make, words):
+    with pytest.raises((ValueError, TypeError), match=words):
+        make()
+
+
+def test_a_mixture_is_of_tensors_arrays_or_lists_alike():
+    means, scales, weights = [[0.0, 1.0], [2.0, 3.0]], [[0.5], [2.0]], [1.0, 3.0]
+    points, made = torch.randn(9, 2, generator=torch.Generator().manual_seed(0)), []
+    for form in (torch.tensor, lambda x: numpy.array(x, "float32"), list):
+        made.append(mixture(*(form(part) for part in (means, scales, weights))))
+        assert torch.equal(made[-1].log_prob(points), made[0].log_prob(points))
+    whole = mixture([[0, 1], [2, 3]], 1).component_distribution.mean
+    assert torch.equal(whole, torch.tensor(means))
+
+
 UNEQUAL = mixture(
     torch.tensor([[0.0, 0.0], [3.0, 0.0], [0.0, 5.0]], dtype=torch.float64),
     torch.tensor([[0.1, 2.0], [1.0, 1.0], [3.0, 0.2]], dtype=torch.float64),
@@ -259,6 +388,23 @@ def test_a_sample_that_is_not_finite_is_refused(value):
         mixture_modes(samples, gaussian_ring())
 
 
+def test_a_sample_beyond_the_range_of_the_mixture_is_refused():
+    for far in (1e30, 1e60):
+        with pytest.raises(ValueError, match="samples.*"):
+            mixture_modes(torch.tensor([[far, 0.0]], dtype=torch.float64), gaussian_ring())
+
+
+@pytest.mark.parametrize("deviations", [-1, math.nan, True, None, "3"])
+def test_deviations_that_are_none_are_refused(deviations):
+    with pytest.raises(ValueError, match="deviations=.*expected a number, 0 or more"):
+        mixture_modes(torch.zeros(3, 2), gaussian_ring(), deviations)
+
+
+def test_another_distribution_is_no_mixture():
+    with pytest.raises(TypeError, match="mixture: Normal, expected a MixtureSameFamily"):
+        mixture_modes(torch.zeros(3, 2), torch.distributions.Normal(0, 1))
+
+
 @pytest.mark.parametrize("shape", [(5, 1), (5, 3), (5,), (5, 2, 1)])
 def test_samples_of_another_shape_are_refused(shape):
     with pytest.raises(ValueError) as caught:
@@ -289,6 +435,22 @@ def test_images_without_three_channels_are_refused(shape):
     assert str(shape) in str(caught.value) and "expected (count, 3" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda digits: torch.full((len(digits), 10), math.nan),
+        lambda digits: torch.zeros(len(digits), 9),
+        lambda digits: torch.zeros(len(digits)),
+        lambda digits: torch.zeros(1, 10),
+    ],
+)
+def test_what_classifies_no_digits_is_refused(answer):
+    with pytest.raises(ValueError, match=r"classify gave .*expected .*\(2, 10\)"):
+        stacked_modes(torch.zeros(2, 3, 4, 4), answer)
+    with pytest.raises(TypeError, match="what classify gave: .*expected a tensor"):
+        stacked_modes(torch.zeros(2, 3, 4, 4), lambda digits: None)
+
+
 def test_the_judge_reads_the_modes_of_true_stacked_digits():
     images, modes = stacked_mnist("test", 2000)
     judge = digit_features()
@@ -313,6 +475,12 @@ def test_weights_of_few_labels_leave_out_the_digits_that_are_missing():
     weights = stacked_weights(torch.tensor([0, 0, 0, 7]))
     expected = {0: 27, 7: 9, 70: 9, 700: 9, 77: 3, 707: 3, 770: 3, 777: 1}
     assert {int(mode): weights[mode] * 64 for mode in weights.nonzero()} == expected
+
+
+@pytest.mark.parametrize("labels", [[], [10], [-1], [1.0], [True], [[1]], None])
+def test_labels_that_are_none_are_refused(labels):
+    with pytest.raises((ValueError, TypeError), match="labels: .*expected"):
+        stacked_weights(labels)
 
 
 def test_true_stacked_digits_have_the_modes_that_the_weights_say():

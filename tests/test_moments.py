@@ -161,18 +161,7 @@ def test_a_shift_adds_its_square():
 # Singular covariances. A root of rounding would be 1e-8; these are right to rounding itself.
 
 
-@pytest.mark.parametrize("seed", range(20))
-@pytest.mark.parametrize("dimensions, rank", [(2, 1), (3, 2), (10, 4), (64, 20)])
-def test_one_null_space_in_common(dimensions, rank, seed):
-    random, basis = numpy.random.default_rng(seed), rotation(dimensions, seed)
-    first, second = numpy.zeros((2, dimensions))
-    first[:rank], second[:rank] = random.uniform(0.5, 2, size=(2, rank))
-    exact = ((numpy.sqrt(first) - numpy.sqrt(second)) ** 2).sum()
-    found = of_covariances(rotated(first, basis), rotated(second, basis))
-    assert found == pytest.approx(exact, abs=1e-13 * dimensions)
-
-
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("planes", [1, 2, 5, 20])
 def test_subspaces_at_known_angles(planes, seed):
     random, basis = numpy.random.default_rng(seed), rotation(2 * planes, seed)
@@ -184,15 +173,6 @@ def test_subspaces_at_known_angles(planes, seed):
     exact = 2 * planes - 2 * numpy.cos(angles).sum()
     found = of_covariances(first @ first.T, second @ second.T)
     assert found == pytest.approx(exact, abs=1e-13 * planes)
-
-
-@pytest.mark.parametrize("seed", range(20))
-@pytest.mark.parametrize("dimensions, rank", [(2, 1), (3, 1), (10, 5), (64, 60)])
-def test_complementary_subspaces(dimensions, rank, seed):
-    basis = rotation(dimensions, seed)
-    first, second = basis[:, :rank], basis[:, rank:]
-    found = of_covariances(first @ first.T, second @ second.T)
-    assert found == pytest.approx(dimensions, abs=1e-13 * dimensions)
 
 
 @pytest.mark.parametrize("dimensions, rank", [(2, 1), (10, 4), (64, 20)])
@@ -220,7 +200,7 @@ def test_point_masses():
     assert frechet_distance(mean_a, covariance, mean_b, none) == pytest.approx(exact, rel=1e-15)
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("other", ["one", "same", "reversed"])
 def test_nearly_singular_covariances(other, seed):
     dimensions, basis = 13, rotation(13, seed)
@@ -263,6 +243,45 @@ def test_a_distance_is_a_finite_number_that_is_not_negative(dimensions, one, two
     a, b = (10.0**power * random.integers(-1, 2, size=(n, dimensions)) for n in (one, two))
     for found in (frechet_distance(*fitted(a), *fitted(b)), frechet_distance_between(a, b)):
         assert isinstance(found, float) and math.isfinite(found) and found >= 0
+
+
+@pytest.mark.parametrize("power", [-500, -300, 300, 500])
+@pytest.mark.parametrize("dimensions, count", [(3, 20), (20, 3)])
+def test_the_ends_of_the_range_scale_the_distance_exactly(power, dimensions, count):
+    random, factor = numpy.random.default_rng(0), 2.0**power
+    a, b = (random.normal(size=(count, dimensions)) for _ in range(2))
+    exact = frechet_distance_between(a, b) * factor * factor
+    assert frechet_distance_between(a * factor, b * factor) == exact
+    mean_a, covariance_a, mean_b, covariance_b = *fitted(a), *fitted(b)
+    found = frechet_distance(
+        mean_a * factor,
+        covariance_a * factor * factor,
+        mean_b * factor,
+        covariance_b * factor * factor,
+    )
+    assert found == pytest.approx(exact, rel=1e-11 if dimensions < count else 1e-6)
+
+
+@pytest.mark.parametrize("size", [1e-170, 1e-300, 1e170, 1e300])
+def test_a_distance_beyond_the_range_is_refused(size):
+    a, b = drawn(30, 3, 0) * size, drawn(30, 3, 1) * size
+    with pytest.raises(ValueError, match="a Fréchet distance of about 1e.*cannot hold"):
+        frechet_distance_between(a, b)
+    with pytest.raises(ValueError, match="a Fréchet distance of about 1e.*cannot hold"):
+        frechet_distance([size], [[0.0]], [-size], [[0.0]])
+
+
+def test_a_mean_far_off_does_not_hide_small_covariances():
+    mean = numpy.full(2, 1e200)
+    found = frechet_distance(mean, 1e-20 * numpy.eye(2), mean, 4e-20 * numpy.eye(2))
+    assert found == pytest.approx(2e-20, rel=1e-12)
+
+
+def test_a_set_that_is_tiny_beside_the_other_is_a_point():
+    a, b = drawn(30, 2, 0), 1e-100 * drawn(30, 2, 1)
+    mean, covariance = fitted(a.numpy())
+    exact = (mean**2).sum() + numpy.trace(covariance)
+    assert frechet_distance_between(a, b) == pytest.approx(exact, rel=1e-12)
 
 
 identity = numpy.eye(2)
@@ -500,6 +519,7 @@ def test_merging_with_nothing_seen():
         (torch.zeros(4, 3), "features of 3 dimensions: expected 2"),
         (torch.zeros(2), r"features of shape \(2,\): expected \(count, dimensions\)"),
         (torch.zeros(0, 2), "features: 0 examples, expected 1 or more"),
+        (torch.tensor([[0.0, 1e160]], dtype=torch.float64), "features of size 1e.160: expected up"),
     ],
 )
 def test_a_batch_that_is_refused_changes_nothing(wrong, complaint):
@@ -526,6 +546,21 @@ def test_too_few_examples_have_no_covariance(count):
         moments.update(example)
     with pytest.raises(ValueError, match=f"a covariance of {count} examples: expected 2 or more"):
         _ = moments.covariance
+
+
+def test_features_too_small_to_be_squared_have_no_covariance():
+    moments = Moments.of(drawn(5, 2) * 1e-170)
+    with pytest.raises(ValueError, match="a covariance of features of size .*e-1.*: expected"):
+        _ = moments.covariance
+    moments.merge(Moments.of(drawn(5, 2)))
+    assert torch.isfinite(moments.covariance).all()
+    assert (Moments.of(torch.zeros(3, 2)).covariance == 0).all()
+
+
+@pytest.mark.parametrize("dimensions", [0, -1, 2.0, True, "2"])
+def test_moments_of_no_dimensions_are_refused(dimensions):
+    with pytest.raises(ValueError, match="dimensions=.*expected a whole number, 1 or more"):
+        Moments(dimensions)
 
 
 def test_moments_hold_no_graph_and_no_batch():

@@ -1,11 +1,14 @@
 """Networks: shapes, types, ranges, sizes counted by hand, and DCGAN's start."""
 
+import json
 import math
 
 import pytest
 import torch
 from torch import nn
 
+from ganlib import shipped
+from ganlib.chains import GatedPixelCNN, LMConv, PixelCNN
 from ganlib.nets import (
     DCGANDiscriminator,
     DCGANGenerator,
@@ -38,11 +41,14 @@ def test_the_side_is_halved_while_it_is_even_and_at_least_four(side, base):
     assert strides == [(1, 1)] + [(2, 2)] * int(math.log2(side / base))
 
 
-@pytest.mark.parametrize("side", [-8, 0, 4, 6, 7, 27])
 @pytest.mark.parametrize("network", [DCGANGenerator, DCGANDiscriminator])
-def test_a_wrong_side_is_named(network, side):
-    with pytest.raises(ValueError, match=f"side={side} .*expected an even number of 8 or more"):
-        network(side=side)
+def test_a_wrong_side_is_named(network):
+    for side in (4, 6, 7, 27):
+        with pytest.raises(ValueError, match=f"side={side} .*expected an even number of 8 or"):
+            network(side=side)
+    for side in (-8, 0, True, 8.0, None):
+        with pytest.raises(ValueError, match=f"side={side}: expected a whole number, 1 or more"):
+            network(side=side)
 
 
 def test_the_parameters_of_dcgan_counted_by_hand():
@@ -170,17 +176,102 @@ def test_an_image_is_classified_by_itself():
     torch.testing.assert_close(network(images), alone, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "settings", [{}, {"classes": 7, "channels": 3, "width": 2, "features": 5}, {"width": 3}]
-)
-def test_the_settings_of_a_digit_classifier_build_it_again(settings):
-    network = DigitClassifier(**settings).eval()
-    assert settings.items() <= network.settings.items()
-    again = DigitClassifier(**network.settings).eval()
-    assert again.settings == network.settings
-    again.load_state_dict(network.state_dict())
-    images = torch.rand(2, network.settings["channels"], 28, 28)
-    assert torch.equal(again(images), network(images))
+NETWORKS = {
+    "GatedPixelCNN": lambda: GatedPixelCNN(3, 4, 6, 2, 5, 3, classes=7),
+    "LMConv": lambda: LMConv(3, 4, 6, 4, 5, 3, (1, 2)),
+    "PixelCNN": lambda: PixelCNN(3, 4, 6, 2, 5, 3),
+    "DCGANDiscriminator": lambda: DCGANDiscriminator(16, 3, 2, normalized=False),
+    "DCGANGenerator": lambda: DCGANGenerator(5, 16, 3, 2),
+    "DigitClassifier": lambda: DigitClassifier(7, 3, 2, 5),
+    "Logit": lambda: Logit(3, (5, 4), "Tanh"),
+    "Perceptron": lambda: Perceptron(3, 2, (5, 4), "Tanh"),
+}
+SMALLEST = {"Logit": {"inputs": 1}, "Perceptron": {"inputs": 1, "outputs": 1}}
+
+
+@pytest.mark.parametrize("name", shipped.NETWORKS)
+def test_a_network_is_built_again_from_its_settings_as_json(name):
+    for network in (NETWORKS[name](), shipped.NETWORKS[name](**SMALLEST.get(name, {}))):
+        again = type(network)(**json.loads(json.dumps(network.settings)))
+        assert type(network) is shipped.NETWORKS[name]
+        assert again.settings == network.settings
+        assert repr(again) == repr(network)
+        weights, others = network.state_dict(), again.state_dict()
+        assert list(weights) == list(others)
+        for weight, other in zip(weights.values(), others.values(), strict=True):
+            assert (weight.shape, weight.dtype) == (other.shape, other.dtype)
+
+
+@pytest.mark.parametrize("name", shipped.NETWORKS)
+def test_a_network_names_the_size_of_which_there_is_none(name):
+    build, base = shipped.NETWORKS[name], SMALLEST.get(name, {})
+    sizes = {"levels", "channels", "width", "depth", "classes", "features", "noise_size"}
+    sizes |= {"inputs", "outputs", "kernel", "first_kernel"}
+    named = sorted(sizes & build(**base).settings.keys())
+    assert named
+    for size in named:
+        for wrong in (0, -1, True, 2.0, "2", torch.tensor(2)):
+            with pytest.raises(ValueError, match=f"{size}=.*: expected a whole number, "):
+                build(**{**base, size: wrong})
+    for size in {"kernel", "first_kernel"} & set(named):
+        with pytest.raises(ValueError, match="kernel=4: expected an odd number"):
+            build(**{size: 4})
+
+
+def test_lists_of_sizes_that_are_none_are_refused():
+    for wrong in ((), [], "1", 1, None):
+        with pytest.raises(ValueError, match="dilations=.*: expected a list of one or more"):
+            LMConv(dilations=wrong)
+    for wrong in ([0], [1, -1], [1.0], [True], ["1"]):
+        with pytest.raises(ValueError, match="dilation=.*: expected a whole number, 1 to 65536"):
+            LMConv(dilations=wrong)
+    for wrong in (5, None, {3}):
+        with pytest.raises(ValueError, match="widths=.*: expected a list of whole numbers"):
+            Perceptron(1, 1, wrong)
+    for wrong in ([0], (3, 2.0), "12", [True]):
+        with pytest.raises(ValueError, match="a width of widths=.*: expected a whole number"):
+            Perceptron(1, 1, wrong)
+    for wrong in ("Nothing", "functional", "init", "Parameter", 3, None, nn.ReLU):
+        with pytest.raises(ValueError, match="activation=.*: expected the name of a class"):
+            Perceptron(1, 1, (2,), wrong)
+    for wrong in (None, 0, "yes"):
+        with pytest.raises(ValueError, match="normalized=.*: expected True or False"):
+            DCGANDiscriminator(normalized=wrong)
+
+
+def test_inputs_of_another_size_are_refused():
+    generator, discriminator = DCGANGenerator(5, 8, width=2), DCGANDiscriminator(8, width=2)
+    for shape in ((3, 6), (3,), (3, 5, 1), (3, 5, 1, 1), ()):
+        with pytest.raises(ValueError, match=r"noise of shape .*: expected \(batch, 5\)"):
+            generator(torch.randn(shape))
+    # Larger images would otherwise be given several logits each.
+    for shape in ((3, 1, 16, 16), (3, 3, 8, 8), (1, 8, 8), (3, 1, 8, 6)):
+        with pytest.raises(ValueError, match=r"images of shape .*: expected \(batch, 1, 8, 8\)"):
+            discriminator(torch.randn(shape))
+    for network in (Perceptron(3, 2), Logit(3)):
+        for shape in ((4, 2), (3, 1), ()):
+            with pytest.raises(ValueError, match=r"inputs of shape .*: expected \(batch, 3\)"):
+                network(torch.randn(shape))
+
+
+@pytest.mark.parametrize("normalized", [True, False])
+def test_without_normalization_an_image_is_judged_by_itself(normalized):
+    torch.manual_seed(0)
+    network = DCGANDiscriminator(16, width=4, normalized=normalized)
+    first = torch.randn(1, 1, 16, 16)
+    logits, slopes = [], []
+    for seed in (1, 2):
+        others = torch.randn(3, 1, 16, 16, generator=torch.Generator().manual_seed(seed))
+        images = torch.cat([first, 5 * others]).requires_grad_()
+        answers = network(images)
+        logits.append(answers[0].detach())
+        (slope,) = torch.autograd.grad(answers[0], images, retain_graph=True)
+        # What an image's own logit owes to the others of its batch.
+        assert (slope[1:] == 0).all() == (not normalized)
+        slopes.append(torch.autograd.grad(answers.sum(), images)[0][0])
+    assert slopes[0].any()
+    for pair in (logits, slopes):
+        assert torch.allclose(*pair, rtol=1e-5, atol=1e-8) == (not normalized)
 
 
 def test_the_parameters_of_a_digit_classifier_counted_by_hand():

@@ -108,10 +108,25 @@ def test_raster_jumps_wherever_it_has_two_rows_and_columns():
 
 
 @pytest.mark.parametrize("name", CURVES)
-@pytest.mark.parametrize("sides", [(0, 3), (3, 0), (-1, 2)])
-def test_an_image_without_pixels_is_refused(name, sides):
-    with pytest.raises(ValueError, match="expected sides of 1 pixel or more"):
-        CURVES[name](*sides)
+def test_an_image_of_no_size_is_refused(name):
+    for wrong in (0, -1, True, 2.0, "3", None, torch.tensor(3)):
+        for side, sides in (("height", (wrong, 3)), ("width", (3, wrong))):
+            with pytest.raises(ValueError, match=f"{side}=.*: expected a whole number, 1 or more"):
+                CURVES[name](*sides)
+    for sides in ((2**40, 2**40), (1, 2**24 + 1), (4097, 4096)):
+        with pytest.raises(ValueError, match="expected 16777216 pixels or fewer"):
+            CURVES[name](*sides)
+
+
+def test_a_curve_that_gives_no_order_has_no_reflections():
+    for curve in (
+        lambda height, width: None,
+        lambda height, width: orders.raster(height, width)[1:],
+        lambda height, width: orders.raster(width, height),
+        lambda height, width: torch.zeros(height * width, 2, dtype=torch.long),
+    ):
+        with pytest.raises(ValueError, match="an order of a|the order leaves|no permutation"):
+            orders.reflections(curve, 2, 3)
 
 
 # Reflections
@@ -137,7 +152,7 @@ def mirrored(table):
     return tuple(row[::-1] for row in table)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 5), (2, 2), (4, 4), (3, 5), (6, 4), (7, 2)])
+@pytest.mark.parametrize("size", [(1, 5), (4, 4), (6, 4)])
 @pytest.mark.parametrize("name", CURVES)
 def test_reflections_are_what_mirrors_and_transposition_make_of_the_curve(name, size):
     height, width = size
@@ -158,14 +173,14 @@ def test_reflections_are_what_mirrors_and_transposition_make_of_the_curve(name, 
     assert len({times(order, height, width) for order in found}) == len(expected)
 
 
-@pytest.mark.parametrize("size", [(2, 2), (3, 3), (4, 4), (2, 3), (5, 2), (3, 6), (6, 7)])
 @pytest.mark.parametrize("name", ["raster", "s_curve"])
-def test_the_eight_reflections_are_all_distinct(name, size):
-    found = orders.reflections(CURVES[name], *size)
-    assert len({tuple(pixels(order)) for order in found}) == 8
+def test_the_eight_reflections_are_all_distinct(name):
+    for size in ((2, 2), (3, 3), (4, 4), (2, 3), (5, 2), (3, 6), (6, 7)):
+        found = orders.reflections(CURVES[name], *size)
+        assert len({tuple(pixels(order)) for order in found}) == 8
 
 
-@pytest.mark.parametrize("size", [(4, 4), (3, 5), (6, 4)])
+@pytest.mark.parametrize("size", [(4, 4), (3, 5)])
 @pytest.mark.parametrize("name", CURVES)
 def test_reflecting_the_image_only_shuffles_the_reflections(name, size):
     height, width = size
@@ -206,6 +221,11 @@ def test_a_region_of_another_size_is_refused():
     for function in (orders.region_last, orders.visits_last):
         with pytest.raises(ValueError, match=r"an order of a 3 × 3 image .* shape \(9, 2\)"):
             function(orders.raster(2, 3), region)
+        for wrong in (region.float(), region.long(), region[0], region[None], region.tolist()):
+            with pytest.raises(ValueError, match=r"region is .*: expected bool of shape \(height"):
+                function(orders.raster(3, 3), wrong)
+        with pytest.raises(ValueError, match="height=0: expected a whole number"):
+            function(orders.raster(3, 3), region[:0])
 
 
 # Times and counts
@@ -219,6 +239,19 @@ def test_steps_and_positions_are_inverse_to_each_other(order_and_region):
     assert orders.positions(order, width).tolist() == [r * width + c for r, c in pixels(order)]
     table = orders.steps(order, height, width)
     assert tuple(map(tuple, table.tolist())) == times(order, height, width)
+
+
+def test_what_is_no_order_has_no_steps_positions_or_jumps():
+    for wrong in (None, [(0, 0)], torch.zeros(3), torch.zeros(3, 2), torch.zeros(3, 3).long()):
+        for function in (
+            orders.has_jumps,
+            lambda order: orders.positions(order, 3),
+            lambda order: orders.steps(order, 1, 3),
+        ):
+            with pytest.raises(ValueError, match="is a LongTensor of shape"):
+                function(wrong)
+    with pytest.raises(ValueError, match="no permutation"):
+        orders.steps(torch.zeros(3, 2, dtype=torch.long), 1, 3)
 
 
 # What is no order

@@ -68,7 +68,7 @@ def test_the_block_of_parzen_does_not_matter(block):
     torch.testing.assert_close(found, parzen_log_likelihood(samples, points, 0.5, 15))
 
 
-@pytest.mark.parametrize("bandwidth", [0.0, -1.0, math.nan, [0.5, 0.0]])
+@pytest.mark.parametrize("bandwidth", [0.0, -1.0, math.nan, math.inf, [0.5, 0.0], [], [[1.0]]])
 def test_a_wrong_bandwidth_is_refused(bandwidth):
     with pytest.raises(ValueError, match="expected positive standard deviations"):
         parzen_log_likelihood(torch.zeros(3, 2), torch.zeros(3, 2), bandwidth)
@@ -77,3 +77,40 @@ def test_a_wrong_bandwidth_is_refused(bandwidth):
 def test_wrong_shapes_of_parzen_are_named():
     with pytest.raises(ValueError, match=r"samples \(3, 2\) and points \(3, 4\).*same shape"):
         parzen_log_likelihood(torch.zeros(3, 2), torch.zeros(3, 4), 1.0)
+
+
+@pytest.mark.parametrize("samples, points", [((0, 2), (3, 2)), ((3, 2), (0, 2)), ((3, 0), (3, 0))])
+def test_parzen_of_nothing_is_refused(samples, points):
+    with pytest.raises(ValueError, match="one or more of each"):
+        parzen_log_likelihood(torch.zeros(samples), torch.zeros(points), 1.0)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("name", ["samples", "points"])
+def test_parzen_of_what_is_not_finite_is_refused(value, name):
+    sets = {"samples": torch.zeros(4, 2), "points": torch.zeros(4, 2)}
+    sets[name][2, 0] = value
+    with pytest.raises(ValueError, match=f"{name}: row 2 has a value that is not finite"):
+        parzen_log_likelihood(**sets, bandwidth=1.0)
+
+
+@pytest.mark.parametrize("power", [-900, -600, 600, 900])
+def test_parzen_at_the_ends_of_the_range_is_that_at_one_in_other_units(power):
+    torch.manual_seed(0)
+    samples, points = torch.randn(30, 3).double(), torch.randn(30, 3).double()
+    exact = parzen_log_likelihood(samples, points, 0.5) - 3 * power * math.log(2)
+    factor = 2.0**power
+    found = parzen_log_likelihood(samples * factor, points * factor, 0.5 * factor)
+    torch.testing.assert_close(found, exact, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("bandwidth", [1e-160, 1e-300, 1e200])
+def test_a_bandwidth_beyond_the_range_is_refused(bandwidth):
+    with pytest.raises(ValueError, match="bandwidth=.*float64"):
+        parzen_log_likelihood(torch.zeros(3, 2), torch.ones(3, 2), bandwidth)
+
+
+def test_a_density_too_low_for_its_logarithm_is_refused():
+    points = torch.full((1, 100), 1e77, dtype=torch.float64)
+    with pytest.raises(ValueError, match="too low for float64"):
+        parzen_log_likelihood(torch.zeros(3, 100), points, 1e-77)

@@ -54,7 +54,7 @@ def test_every_kind_of_game_resumes_exactly(name, run, tmp_path):
     whole = recipe(name)
     expected = play(whole, run)
 
-    def interrupt(done):
+    def interrupt(done, networks):
         if done == 8:
             raise KeyboardInterrupt
 
@@ -191,7 +191,7 @@ def test_a_chain_is_fitted_to_its_maximum_likelihood(run):
 def test_average_is_the_exponential_moving_average(run):
     played, path = recipe("non-saturating", rounds=5), []
 
-    def keep(done):
+    def keep(done, networks):
         path.append(played.game.generator[0].weight.detach().clone())
 
     outcome = play(played, run, observe=keep)
@@ -200,16 +200,19 @@ def test_average_is_the_exponential_moving_average(run):
         decay = min(0.9, updates / (updates + 9))
         mean = decay * mean + (1 - decay) * weight
     torch.testing.assert_close(outcome.averages["generator"][0].weight, mean)
-    assert not outcome.averages["generator"].training and not played.game.training
+    assert not outcome.averages["generator"].training and not played.game.generator.training
 
 
 def test_observing_and_earlier_draws_disturb_nothing(run):
+    def draw(done, networks):
+        torch.randn(7)
+
     first, second = recipe("non-saturating"), recipe("non-saturating")
     second.game.load_state_dict(first.game.state_dict())
     play(first, run)
     state = torch.get_rng_state()
     torch.randn(100)
-    play(second, run, observe=lambda done: torch.randn(7))
+    play(second, run, observe=draw)
     assert same(first.game.state_dict(), second.game.state_dict())
     torch.set_rng_state(state)
     expected = torch.randn(3)
@@ -228,11 +231,8 @@ def recipe_with_weights(other: Recipe) -> Recipe:
 
 def test_learning_rates_follow_the_schedule(run):
     played, rates = recipe("non-saturating", rounds=4), []
-    play(
-        played,
-        run,
-        observe=lambda done: rates.append(played.optimisers["generator"].param_groups[0]["lr"]),
-    )
+    (group,) = played.optimisers["generator"].param_groups
+    play(played, run, observe=lambda done, networks: rates.append(group["lr"]))
     assert rates == pytest.approx([1e-2, 1e-2, 1e-2 * 0.875, 1e-2 * 0.75, 1e-2 * 0.625])
     assert cosine(0) == 1 and cosine(0.5) == pytest.approx(0.5) and cosine(1) == pytest.approx(0)
 
@@ -273,7 +273,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
 def test_a_loss_that_is_not_finite_without_a_checkpoint(run, tmp_path):
     with pytest.raises(NotFiniteError, match="No checkpoint was being kept"):
         play(breaking(at=2), run)
-    with pytest.raises(NotFiniteError, match="No checkpoint had been saved yet"):
+    with pytest.raises(NotFiniteError, match="of round 0; it is kept"):
         play(breaking(at=2), run, checkpoint=tmp_path / "none.safetensors", save_every=5)
 
 
@@ -281,7 +281,7 @@ def test_a_weight_that_is_not_finite_is_never_saved(run, tmp_path):
     path = tmp_path / "run.safetensors"
     played = recipe("non-saturating", rounds=10)
 
-    def poison(done):
+    def poison(done, networks):
         if done == 6:
             played.game.generator[2].bias.data[0] = float("inf")
             # From here on only D moves, and its loss does not see the poisoned weight.
@@ -349,8 +349,8 @@ def test_recipes_that_do_not_fit_are_refused(run):
         play(recipe("non-saturating", rounds=0), run)
 
 
-def test_a_player_that_shares_weights_with_another_moves_them(run):
-    """InfoGAN's posterior sits on the discriminator's body."""
+def test_players_that_share_weights_are_refused():
+    """A posterior on the discriminator's body: the body is a player of its own."""
 
     class Shared(Game):
         def __init__(self):
@@ -361,9 +361,8 @@ def test_a_player_that_shares_weights_with_another_moves_them(run):
             self.turns = (Turn("first", lambda x: self.first(x).square().mean()),)
 
     game = Shared()
-    before = game.first[0].weight.clone()
-    play(Recipe("shared", game, ring(), {"first": adam(game.first, 1e-2)}, 2), run)
-    assert not torch.equal(before, game.first[0].weight)
+    with pytest.raises(ValueError, match="'first' and 'second' share 0.weight: make the part"):
+        Recipe("shared", game, ring(), {"first": adam(game.first, 1e-2)}, 2)
 
 
 def convolutional(run: runtime.Run, rounds: int = 30) -> Recipe:
@@ -398,9 +397,8 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_weights(tmp_path):
     rounds = [0]
     for delay in (0.0, 0.05, 0.13):
         process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
-        stamp = path.stat().st_mtime_ns if path.exists() else None
         deadline = time.monotonic() + 60
-        while not path.exists() or path.stat().st_mtime_ns == stamp:
+        while not path.exists() or checkpoints.read(path)[1]["round"] <= rounds[-1]:
             assert process.poll() is None and time.monotonic() < deadline, "no checkpoint came"
             time.sleep(0.005)
         time.sleep(delay)  # somewhere in a round, or in the middle of the next save
@@ -466,8 +464,6 @@ def test_two_processes_train_what_one_trains(tmp_path):
         tensors, _ = checkpoints.read(f"{path}{rank}")
         for name, tensor in alone.game.state_dict().items():
             torch.testing.assert_close(tensors[name], tensor, rtol=1e-5, atol=1e-6)
-    with pytest.raises(CheckpointError, match="its processes is 2, 1 was expected"):
-        play(quadratic(run), run, checkpoint=path)
 
 
 @pytest.mark.cuda
@@ -476,7 +472,7 @@ def test_a_gpu_trains_resumes_and_stops(tmp_path):
     run = runtime.start("smoke", "cuda", 0)
     path = tmp_path / "run.safetensors"
 
-    def interrupt(done):
+    def interrupt(done, networks):
         if done == 17:
             raise KeyboardInterrupt
 

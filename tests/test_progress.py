@@ -30,3 +30,20 @@ def test_only_the_first_process_shows_it(capsys):
 def test_an_error_inside_is_not_swallowed():
     with pytest.raises(KeyError), Progress("Counting", 2):
         raise KeyError("stopped")
+
+
+@pytest.mark.parametrize(
+    "arguments, complaint",
+    [
+        ((3, 5), "title: 3, expected text"),
+        (("a\nb", 5), "title: .*, expected one line"),
+        (("a", -1), "total=-1: expected a whole number, 0 or more"),
+        (("a", 2.0), "total=2.0: expected a whole number"),
+        (("a", 5, 6), "start=6: expected a whole number, 0 to 5"),
+        (("a", 5, None), "start=None: expected a whole number, 0 to 5"),
+    ],
+)
+def test_what_cannot_be_counted_is_named(capsys, arguments, complaint):
+    with pytest.raises((ValueError, TypeError), match=complaint):
+        Progress(*arguments)
+    assert capsys.readouterr().err == ""

@@ -149,7 +149,7 @@ def test_no_examples_have_no_score():
 
 
 @pytest.mark.parametrize("count", [0, 1, 4])
-@pytest.mark.parametrize("splits", [0, -1, 5])
+@pytest.mark.parametrize("splits", [0, -1, 5, True, 2.0])
 def test_splits_that_cannot_be_made_are_named(count, splits):
     with pytest.raises(ValueError, match=f"splits={splits}|{count} examples, expected . or more"):
         inception_score(tables(count, 3), splits)
@@ -303,13 +303,24 @@ def test_subsets_repeat_no_example():
 @pytest.mark.parametrize(
     "subsets, subset_size, complaint",
     [
-        (0, 3, "subsets=0 of subset_size=3: expected 1 or more, of 2 to 4 examples"),
+        (0, 3, "subsets=0: expected a whole number, 1 or more"),
         (-1, 3, "subsets=-1"),
         (2, 1, "subset_size=1: expected"),
-        (2, 5, "subset_size=5: expected 1 or more, of 2 to 4 examples"),
+        (2, 5, "subset_size=5: expected a whole number, 2 to 4"),
         (2, 1000, "subset_size=1000"),
+        (True, 3, "subsets=True: expected a whole number"),
+        (2.0, 3, "subsets=2.0: expected a whole number"),
+        (2, 3.0, "subset_size=3.0: expected a whole number"),
     ],
 )
 def test_subsets_that_cannot_be_drawn_are_named(subsets, subset_size, complaint):
     with pytest.raises(ValueError, match=complaint):
         kernel_distance(torch.zeros(4, 2), torch.zeros(6, 2), subsets, subset_size)
+
+
+@pytest.mark.parametrize("size", [1e52, 1e200, 1e308])
+@pytest.mark.parametrize("subsets", [None, 2])
+def test_features_whose_kernels_leave_the_range_are_refused(size, subsets):
+    a = torch.full((5, 2), size, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"features of size 1e.*does not hold their kernels"):
+        kernel_distance(a, -a, subsets, 3)

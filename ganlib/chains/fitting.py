@@ -11,21 +11,27 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from ganlib.chains import orders as generation_orders
 from ganlib.chains.models import Chain
 from ganlib.games.rules import Game, Turn
+
+# No pixel has this value. By default cross_entropy passes over -100, as over a label to ignore.
+NO_LEVEL = -(2**31)
 
 
 class MaximumLikelihood(Game):
     """One player, `chain`, whose loss is -E_x E_π log p(x; π), in nats per image.
 
     orders: generation orders π, one of which is drawn for each minibatch with equal chances;
-    None for the chain's own order. A minibatch is images, or a pair of images and labels.
+    None for the chain's own order. A minibatch is images, or a pair of images and labels. Raises
+    ValueError for no orders, or a minibatch that does not fit the chain. On a GPU, which is not
+    made to wait for them, pixels that are no levels fail in the kernel of `cross_entropy`.
     """
 
     def __init__(self, chain: Chain, orders: Sequence[Tensor] | None = None):
         super().__init__()
-        if orders is not None and not len(orders):
-            raise ValueError("no orders to draw from: expected one or more, or None")
+        if orders is not None:
+            generation_orders.check_several(orders)
         self.chain, self.orders = chain, orders
         self.turns = (Turn("chain", self.loss),)
 
@@ -36,4 +42,7 @@ class MaximumLikelihood(Game):
         if self.orders is not None:
             order = self.orders[int(torch.randint(len(self.orders), ()))]
         logits = self.chain(images, order, labels)
-        return cross_entropy(logits, images.long(), reduction="sum") / len(images)
+        if not len(images):
+            raise ValueError("a minibatch of no images: expected one or more")
+        total = cross_entropy(logits, images.long(), reduction="sum", ignore_index=NO_LEVEL)
+        return total / len(images)

@@ -12,6 +12,8 @@ from torch import Tensor
 from ganlib.chains import orders
 from ganlib.chains.layers import MaskedConvolution, Whole
 from ganlib.chains.models import Chain
+from ganlib.nets.sizes import whole
+from ganlib.runtime import full_precision
 
 
 def influence(
@@ -32,24 +34,27 @@ def influence(
     and positive, with probability one, where one does.
     pictures: how many; a ReLU that is off hides an influence, so take several. labels: (1,), for
     a class-conditional chain. Returns (n, n), n = height·width·channels. Raises ValueError for
-    an order that does not fit.
+    an order or labels that do not fit, or no pictures.
     """
     order = chain.checked(order, height, width)
+    pictures = whole("pictures", pictures)
     weight = next(chain.parameters())
     channels, count = chain.channels, height * width * chain.channels
     drawn_at = orders.positions(order, width)[:, None] * channels + torch.arange(channels)
     drawn_at = drawn_at.flatten().to(weight.device)
     total = weight.new_zeros(count, count)
+    labels = chain.checked_labels(labels, 1)
     for _ in range(pictures):
         one = torch.randn(1, height * width, channels, generator=generator).to(weight)
         direction = torch.randn(count, chain.levels, generator=generator).to(weight)
         # One copy of the picture for each output, so that one backward pass serves them all.
         picture = one.repeat(count, 1, 1).requires_grad_()
-        names = None if labels is None else labels.repeat(count)
-        features = chain.logits(Whole(picture, order, height, width), names)
-        outputs = features.unflatten(2, (channels, chain.levels)).flatten(1, 2)
-        chosen = outputs[torch.arange(count), torch.arange(count)]
-        (slope,) = torch.autograd.grad((chosen * direction).sum(), picture)
+        names = None if labels is None else labels.to(weight.device).repeat(count)
+        with torch.enable_grad(), full_precision(weight.device):
+            features = chain.logits(Whole(picture, order, height, width), names)
+            outputs = features.unflatten(2, (channels, chain.levels)).flatten(1, 2)
+            chosen = outputs[torch.arange(count), torch.arange(count)]
+            (slope,) = torch.autograd.grad((chosen * direction).sum(), picture)
         total += slope.flatten(1).abs()
     return total[drawn_at][:, drawn_at].detach()
 
@@ -61,9 +66,17 @@ def blind_spot(
 
     influences: what `influence` returned for this order. Returns (height, width, height, width),
     bool: True at [row, column, i, j] where (i, j) is drawn before (row, column) and no channel
-    of the one changes the logits of the other.
+    of the one changes the logits of the other. Raises ValueError for influences of another size,
+    or that are not numbers.
     """
-    count = height * width
+    order = orders.check(order, height, width).cpu()
+    count, size = height * width, height * width * whole("channels", channels)
+    if not isinstance(influences, Tensor) or influences.shape != (size, size):
+        raise ValueError(
+            f"influences are {orders.described(influences)}: expected shape ({size}, {size})"
+        )
+    if influences.is_complex() or influences.isnan().any():
+        raise ValueError("some influence is not a real number: expected 0 or more")
     seen = influences.reshape(count, channels, count, channels).amax(dim=(1, 3)).cpu() > 0
     earlier = torch.ones(count, count, dtype=torch.bool).tril(-1)
     unseen = torch.zeros(count, count, dtype=torch.bool)
@@ -79,12 +92,17 @@ def receptive_field(
 
     stack: the convolutions in turn, the first of type A; what lies between them acts within
     pixels. Returns (height·width, height·width), bool, pixels counted row by row: True at [i, j]
-    where some path through the masks leads from pixel j to pixel i.
+    where some path through the masks leads from pixel j to pixel i. Raises ValueError for an
+    order that does not fit, or a stack of none or of other layers.
     """
+    layers = list(stack)
+    if not layers or not all(isinstance(layer, MaskedConvolution) for layer in layers):
+        raise ValueError("stack: expected one or more masked convolutions and nothing else")
+    orders.check_sides(height, width)
     count = height * width
-    canvas = Whole(torch.empty(0), orders.check(order, height, width), height, width)
+    canvas = Whole(torch.empty(1, count, 0), order, height, width)
     sees = torch.eye(count)
-    for layer in stack:
+    for layer in layers:
         looks = torch.zeros(count, count + 1)
         for group in layer.plan(canvas).forward:
             looks[group.pixels.cpu()[:, None], group.sources.cpu()] = 1

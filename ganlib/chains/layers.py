@@ -6,14 +6,16 @@ canvas to do so, and the same network thus computes an image's logits at once or
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear, pad
 
-from ganlib.chains import masks
+from ganlib.chains import masks, orders
 from ganlib.chains.masks import Group, Plan
+from ganlib.nets.sizes import whole
 
 
 class MaskedConvolution(nn.Module):
@@ -27,7 +29,8 @@ class MaskedConvolution(nn.Module):
     et al., 2016a, section 3.4). splits: outputs are that many stacks of such groups, say 2 for
     a gate and what it gates.
 
-    Maps (batch, pixels, inputs) to (batch, pixels, outputs).
+    Maps (batch, pixels, inputs) to (batch, pixels, outputs). Raises ValueError for a kind, sizes
+    or a mask that make no convolution.
     """
 
     def __init__(
@@ -43,9 +46,20 @@ class MaskedConvolution(nn.Module):
         splits: int = 1,
     ):
         super().__init__()
-        if kind not in ("A", "B"):
-            raise ValueError(f"kind={kind!r} is not known: choose 'A' or 'B'")
-        self.kernel, self.kind, self.dilation = masks.check_kernel(kernel), kind, dilation
+        _check_kind(kind)
+        inputs, outputs = whole("inputs", inputs), whole("outputs", outputs)
+        colours, splits = whole("colours", colours), whole("splits", splits)
+        kernel = masks.check_kernel(kernel)
+        if mask is not None and (
+            not isinstance(mask, Tensor)
+            or mask.dtype != torch.bool
+            or mask.shape != (kernel, kernel)
+        ):
+            raise ValueError(
+                f"a mask of {orders.described(mask)}: expected bool of shape ({kernel}, {kernel}), "
+                "the kernel"
+            )
+        self.kernel, self.kind, self.dilation = kernel, kind, masks.check_dilation(dilation)
         # A convolution of torch's own, for its initial weights and their names.
         start = nn.Conv2d(inputs, outputs, kernel)
         self.weight, self.bias = start.weight, start.bias
@@ -53,10 +67,6 @@ class MaskedConvolution(nn.Module):
         with torch.no_grad():
             self.weight *= 2**0.5
         self.mask = None if mask is None else tuple(mask.flatten().tolist())
-        if mask is not None and mask.shape != (kernel, kernel):
-            raise ValueError(
-                f"a mask of shape {tuple(mask.shape)}: expected ({kernel}, {kernel}), the kernel"
-            )
         if mask is not None and kind == "A" and colours == 1 and mask[kernel // 2, kernel // 2]:
             raise ValueError("a type A mask leaves out its centre, and this one includes it")
         self.sees_centre = kind == "B" or colours > 1
@@ -80,7 +90,8 @@ class MaskedConvolution(nn.Module):
         sizes = canvas.height, canvas.width, self.kernel, self.dilation
         if self.mask is not None:
             return masks.plan_everywhere(self.mask, *sizes, str(self.weight.device))
-        return masks.plan(canvas.order, *sizes, self.sees_centre, self.weight.device)
+        device = str(self.weight.device)
+        return masks.plan_of_checked(canvas.key, *sizes, self.sees_centre, device)
 
     def forward(self, x: Tensor, canvas: "Whole | Columns") -> Tensor:
         """Convolve features."""
@@ -92,7 +103,14 @@ class MaskedConvolution(nn.Module):
 
 
 def colour_mask(inputs: int, outputs: int, colours: int, kind: str, splits: int = 1) -> Tensor:
-    """Which input channels each output channel may see within a pixel: (outputs, inputs)."""
+    """Which input channels each output channel may see within a pixel: (outputs, inputs).
+
+    Raises ValueError for channels that cannot be split evenly.
+    """
+    _check_kind(kind)
+    sizes = {"inputs": inputs, "outputs": outputs, "colours": colours, "splits": splits}
+    for name, size in sizes.items():
+        whole(name, size)
     if inputs % colours or outputs % (colours * splits):
         raise ValueError(
             f"{inputs} input and {outputs} output channels cannot be split into {colours} colours"
@@ -111,7 +129,8 @@ class WithinPixel(nn.Linear):
     """
 
     def __init__(self, inputs: int, outputs: int, colours: int = 1):
-        super().__init__(inputs, outputs)
+        super().__init__(whole("inputs", inputs), whole("outputs", outputs))
+        colours = whole("colours", colours)
         allowed = None if colours == 1 else colour_mask(inputs, outputs, colours, "B")
         self.register_buffer("allowed", allowed, persistent=False)
 
@@ -124,19 +143,37 @@ class WithinPixel(nn.Linear):
 class Whole:
     """A canvas that holds whole pictures: every pixel is computed at once.
 
-    picture: (batch, height·width, channels), float. order: the generation order, checked.
-    remember: keep what every convolution was given, so that `Columns` can go on from there.
+    picture: (batch, height·width, channels), float. order: the generation order, None for
+    raster; it is checked here, once for all layers. remember: keep what every convolution was
+    given, so that `Columns` can go on from there. Raises ValueError for an order or a picture
+    that does not fit.
     """
 
     def __init__(
-        self, picture: Tensor, order: Tensor, height: int, width: int, remember: bool = False
+        self,
+        picture: Tensor,
+        order: Tensor | None,
+        height: int,
+        width: int,
+        remember: bool = False,
     ):
+        if order is None:
+            order = orders.raster(height, width)
+        else:
+            order = orders.check(order, height, width).cpu()
+        _check_features(picture, height * width)
         self.picture, self.order = picture, order
         self.height, self.width = height, width
         self.memories: dict[nn.Module, Tensor] | None = {} if remember else None
 
+    @cached_property
+    def key(self) -> bytes:
+        """What the order's plans are kept under."""
+        return masks.key_of_checked(self.order)
+
     def convolve(self, layer: MaskedConvolution, x: Tensor, is_picture: bool = False) -> Tensor:
         """The layer's output at every pixel: (batch, pixels, outputs)."""
+        _check_features(x, self.height * self.width, layer.weight.shape[1])
         if self.memories is not None and not is_picture:
             self.memories[layer] = x
         plan, weight, bias = layer.plan(self), layer.allowed_weight(), layer.bias
@@ -161,10 +198,11 @@ class Columns:
     for any order). `at` says which pixels are being computed; they must share their masks.
     """
 
-    def __init__(self, whole: Whole):
-        self.order, self.height, self.width = whole.order, whole.height, whole.width
-        self.picture = _with_outside(whole.picture)
-        self.memories = {k: _with_outside(x) for k, x in (whole.memories or {}).items()}
+    def __init__(self, canvas: Whole):
+        self.order, self.key = canvas.order, canvas.key
+        self.height, self.width = canvas.height, canvas.width
+        self.picture = _with_outside(canvas.picture)
+        self.memories = {k: _with_outside(x) for k, x in (canvas.memories or {}).items()}
         self.matrices: dict[nn.Module, list[tuple[Tensor, Tensor]]] = {}
         self.notes: dict[Any, Any] = {}
         self.now: Sequence[int] = ()
@@ -217,6 +255,25 @@ class Columns:
         if len(self.now) == 1:
             return table[self.now[0] : self.now[0] + 1]
         return table[self._index]
+
+
+def _check_kind(kind: str) -> None:
+    if not isinstance(kind, str) or kind not in ("A", "B"):
+        raise ValueError(f"kind={kind!r} is not known: choose 'A' or 'B'")
+
+
+def _check_features(x: Tensor, pixels: int, channels: int | None = None) -> None:
+    if (
+        not isinstance(x, Tensor)
+        or x.ndim != 3
+        or x.shape[1] != pixels
+        or not x.is_floating_point()
+        or (channels is not None and x.shape[2] != channels)
+    ):
+        raise ValueError(
+            f"features are {orders.described(x)}: expected floats of shape (batch, {pixels}, "
+            f"{'channels' if channels is None else channels})"
+        )
 
 
 def _with_outside(x: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ A chain gives every conditional probability, so nothing here is sampled or bound
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -12,6 +13,8 @@ from torch.nn.functional import cross_entropy
 
 from ganlib.chains import orders
 from ganlib.chains.models import Chain
+from ganlib.nets.sizes import whole
+from ganlib.runtime import full_precision
 
 
 @torch.inference_mode()
@@ -28,27 +31,24 @@ def pixel_log_likelihoods(
     images: (count, channels, height, width), whole numbers from 0 to levels - 1, on any device.
     order: the generation order, default the chain's own. labels: (count,), if the chain is
     class-conditional. batch_size: images computed at once; it does not change the result.
-    Returns (count, channels, height, width), float64, on the images' device. Raises ValueError
-    for images or an order that do not fit the chain.
+    Returns (count, channels, height, width), float64, on the images' device, computed outside of
+    any autocast and without TF32. Raises ValueError for images, labels or an order that do not
+    fit the chain, and where a likelihood is not a number.
     """
     home = next(chain.parameters()).device
     chain.check_images(images)
-    if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size}: expected 1 or more")
-    if labels is not None and labels.shape != (len(images),):
-        raise ValueError(f"labels of shape {tuple(labels.shape)}: expected ({len(images)},)")
-    if len(images) and not 0 <= int(images.min()) <= int(images.max()) < chain.levels:
-        raise ValueError(
-            f"pixels go from {int(images.min())} to {int(images.max())}: expected whole numbers "
-            f"from 0 to {chain.levels - 1}"
-        )
+    chain.check_levels(images)
+    labels = chain.checked_labels(labels, len(images))
+    order = chain.checked(order, *images.shape[2:])
+    batch_size = whole("batch_size", batch_size)
     parts = [torch.empty(0, *images.shape[1:], dtype=torch.float64)]
-    for first in range(0, len(images), batch_size):
-        batch = images[first : first + batch_size].to(home)
-        names = None if labels is None else labels[first : first + batch_size].to(home)
-        logits = chain(batch, order, names)
-        parts.append(-cross_entropy(logits, batch.long(), reduction="none").double().cpu())
-    return torch.cat(parts).to(images.device)
+    with full_precision(home):
+        for first in range(0, len(images), batch_size):
+            batch = images[first : first + batch_size].to(home)
+            names = None if labels is None else labels[first : first + batch_size].to(home)
+            logits = chain(batch, order, names)
+            parts.append(-cross_entropy(logits, batch.long(), reduction="none").double().cpu())
+    return _numbers(torch.cat(parts)).to(images.device)
 
 
 def log_likelihood(
@@ -68,11 +68,16 @@ def log_likelihood(
     are those of `pixel_log_likelihoods`. Returns (count,), float64.
     """
     if given is not None:
+        chain.check_images(images)
         height, width = images.shape[2:]
-        if given.shape != (height, width) or given.dtype != torch.bool:
+        if (
+            not isinstance(given, Tensor)
+            or given.shape != (height, width)
+            or given.dtype != torch.bool
+        ):
             raise ValueError(
-                f"given is {given.dtype} of shape {tuple(given.shape)}: expected bool of shape "
-                f"({height}, {width}), True for observed pixels"
+                f"given is {orders.described(given)}: expected bool of shape ({height}, {width}), "
+                "True for observed pixels"
             )
         given = given.cpu()
         if not orders.visits_last(chain.checked(order, height, width), ~given):
@@ -91,8 +96,17 @@ def ensemble_log_likelihood(members: Tensor) -> Tensor:
     """log of the mean over orders of p(x; π), per image, in nats (Jain et al., 2020).
 
     members: (orders, count), the `log_likelihood` of the same images at each order. The result,
-    (count,), is that of drawing an order with equal chances and then an image.
+    (count,), is that of drawing an order with equal chances and then an image. Raises ValueError
+    for any other shape, no orders, or what is not a number.
     """
+    if not isinstance(members, Tensor) or members.ndim != 2 or not members.is_floating_point():
+        raise ValueError(
+            f"members are {orders.described(members)}: expected floats of shape (orders, count)"
+        )
+    if not len(members):
+        raise ValueError("an ensemble of no orders: expected the likelihoods at one or more")
+    if members.isnan().any():
+        raise ValueError("some member's log-likelihood is not a number (nan)")
     return members.logsumexp(dim=0) - math.log(len(members))
 
 
@@ -104,11 +118,14 @@ def members_log_likelihood(
     given: Tensor | None = None,
     batch_size: int = 100,
 ) -> Tensor:
-    """`log_likelihood` of images at each of several orders: (orders, count), float64, nats."""
+    """`log_likelihood` of images at each of several orders: (orders, count), float64, nats.
+
+    Raises ValueError for no orders, and as `log_likelihood` does.
+    """
     return torch.stack(
         [
             log_likelihood(chain, images, order, given=given, batch_size=batch_size)
-            for order in generation_orders
+            for order in orders.check_several(generation_orders)
         ]
     )
 
@@ -117,5 +134,21 @@ def bits_per_dimension(nats: float | Tensor, dimensions: int) -> float | Tensor:
     """Nats per image to bits per dimension: nats / (dimensions · log 2).
 
     dimensions: channels · height · width. A negative log-likelihood gives a positive number.
+    Raises ValueError for nats that are no numbers, or dimensions below 1.
     """
-    return nats / (dimensions * math.log(2))
+    is_tensor = isinstance(nats, Tensor) and nats.dtype != torch.bool and not nats.is_complex()
+    if isinstance(nats, bool) or not (is_tensor or isinstance(nats, Real)):
+        raise ValueError(f"nats are {orders.described(nats)}: expected a number or a tensor")
+    return nats / (whole("dimensions", dimensions) * math.log(2))
+
+
+def _numbers(log_likelihoods: Tensor) -> Tensor:
+    """Return (count, channels, height, width) as they are, or raise ValueError for a NaN."""
+    amiss = log_likelihoods.isnan().flatten(1).any(dim=1)
+    if amiss.any():
+        raise ValueError(
+            f"the log-likelihoods of {int(amiss.sum())} of {len(amiss)} images are not numbers "
+            f"(nan), the first being image {int(amiss.nonzero()[0])}: are the chain's weights "
+            "finite?"
+        )
+    return log_likelihoods

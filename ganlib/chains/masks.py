@@ -11,6 +11,10 @@ import torch
 from torch import Tensor
 
 from ganlib.chains import orders
+from ganlib.nets.sizes import whole
+
+# No network looks further. Beyond, the sums of taps and pixels would not fit their integers.
+LARGEST_KERNEL, LARGEST_DILATION = 1023, 2**16
 
 
 @dataclass(frozen=True)
@@ -82,8 +86,8 @@ def local_masks(
     and comes earlier in `order`. The centre, the pixel itself, is False: a type A mask.
     Raises ValueError for an even kernel, or an order that is no permutation of the pixels.
     """
-    times = orders.steps(orders.check(order, height, width), height, width)
-    neighbours = _sources(height, width, check_kernel(kernel), dilation)
+    times = orders.steps(order, height, width)
+    neighbours = _sources(height, width, check_kernel(kernel), check_dilation(dilation))
     padded = torch.cat([times.flatten(), torch.tensor([height * width])])
     earlier = padded[neighbours] < times.reshape(-1, 1)
     return earlier.reshape(height, width, kernel, kernel)
@@ -100,21 +104,43 @@ def plan(
 ) -> Plan:
     """Group the pixels by their masks under `order`, the centre included or not.
 
-    The plans last asked for are kept, on their devices.
+    The plans last asked for are kept, on their devices. Raises ValueError as `local_masks` does.
     """
-    order = orders.check(order, height, width)
-    key = order.to(torch.int32).contiguous().cpu().numpy().tobytes()
-    return _plan_of_order(key, height, width, kernel, dilation, centre, str(device))
+    key = key_of_checked(orders.check(order, height, width))
+    sizes = check_kernel(kernel), check_dilation(dilation), bool(centre)
+    return plan_of_checked(key, height, width, *sizes, str(device))
+
+
+def key_of_checked(order: Tensor) -> bytes:
+    """What plans and masks of an order are kept under; the order must have been checked.
+
+    A network's layers ask for their plans at every step, so its canvas checks the order and makes
+    the key once for all of them.
+    """
+    return order.to(torch.int32).contiguous().cpu().numpy().tobytes()
 
 
 @lru_cache(maxsize=256)
-def _plan_of_order(
+def plan_of_checked(
     key: bytes, height: int, width: int, kernel: int, dilation: int, centre: bool, device: str
 ) -> Plan:
-    order = torch.frombuffer(bytearray(key), dtype=torch.int32).long().reshape(-1, 2)
-    sees = local_masks(order, height, width, kernel, dilation).reshape(height * width, -1)
+    """`plan` for the key of an order that was checked."""
+    sees = local_masks(_order_of(key), height, width, kernel, dilation)
+    sees = sees.reshape(height * width, -1)
     sees[:, kernel**2 // 2] = centre
     return _group(sees, height, width, kernel, dilation, device)
+
+
+# Masks are kept for later, so they must not be tensors of a caller's inference mode.
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def masks_of_checked(key: bytes, height: int, width: int, kernel: int) -> Tensor:
+    """`local_masks` for the key of an order that was checked; not to be changed."""
+    return local_masks(_order_of(key), height, width, kernel)
+
+
+def _order_of(key: bytes) -> Tensor:
+    return torch.frombuffer(bytearray(key), dtype=torch.int32).long().reshape(-1, 2)
 
 
 @lru_cache(maxsize=64)
@@ -126,7 +152,14 @@ def plan_everywhere(
     dilation: int = 1,
     device: str = "cpu",
 ) -> Plan:
-    """The plan of one mask for all pixels, given row by row as a tuple of kernel·kernel."""
+    """The plan of one mask for all pixels, given row by row as a tuple of kernel·kernel.
+
+    Raises ValueError for sizes that are none or a mask of another size.
+    """
+    orders.check_sides(height, width)
+    check_dilation(dilation)
+    if len(mask) != check_kernel(kernel) ** 2 or not all(isinstance(tap, bool) for tap in mask):
+        raise ValueError(f"mask={mask}: expected {kernel**2} of True and False, row by row")
     sees = torch.tensor(mask).repeat(height * width, 1)
     return _group(sees, height, width, kernel, dilation, device)
 
@@ -207,8 +240,13 @@ def _sources(height: int, width: int, kernel: int, dilation: int) -> Tensor:
     return pixels.reshape(height * width, kernel**2)
 
 
-def check_kernel(kernel: int) -> int:
-    """Return the kernel's side as it is, or raise ValueError unless it is odd."""
-    if kernel < 1 or kernel % 2 == 0:
-        raise ValueError(f"kernel={kernel}: expected an odd number, so that a kernel has a centre")
-    return kernel
+def check_kernel(kernel: int, name: str = "kernel") -> int:
+    """Return the kernel's side, or raise ValueError unless it is odd and at most 1023."""
+    if not whole(name, kernel, 1, LARGEST_KERNEL) % 2:
+        raise ValueError(f"{name}={kernel}: expected an odd number, so that a kernel has a centre")
+    return int(kernel)
+
+
+def check_dilation(dilation: int) -> int:
+    """Return the dilation, or raise ValueError unless it is a whole number, 1 to 65536."""
+    return whole("dilation", dilation, 1, LARGEST_DILATION)

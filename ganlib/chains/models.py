@@ -13,6 +13,9 @@ from torch.nn.functional import relu
 
 from ganlib.chains import masks, orders
 from ganlib.chains.layers import Columns, MaskedConvolution, Whole, WithinPixel
+from ganlib.nets.sizes import whole
+
+WHOLE_NUMBERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 class Chain(nn.Module):
@@ -20,17 +23,20 @@ class Chain(nn.Module):
 
     channels: 1, or 3 for R, G, B, which are drawn in turn within a pixel. levels: the number of
     values of a channel, 2 for binary images. sizes: the subclass's other arguments, of which
-    `classes` is the number of labels that condition the chain.
+    `classes` is the number of labels that condition the chain. Raises ValueError that names a
+    size of which no chain can be built.
     """
 
     any_order = False
 
     def __init__(self, channels: int, levels: int, **sizes: Any):
         super().__init__()
-        if channels < 1 or levels < 2:
-            raise ValueError(
-                f"channels={channels}, levels={levels}: expected 1 or more and 2 or more"
-            )
+        channels, levels = whole("channels", channels), whole("levels", levels, 2)
+        for name, size in sizes.items():
+            if name in ("width", "depth") or (name == "classes" and size is not None):
+                sizes[name] = whole(name, size)
+            elif name in ("kernel", "first_kernel"):
+                sizes[name] = masks.check_kernel(size, name)
         self.channels, self.levels, self.classes = channels, levels, sizes.get("classes")
         # All that the class must be called with to build the same network again.
         self.settings = {"channels": channels, "levels": levels, **sizes}
@@ -40,43 +46,101 @@ class Chain(nn.Module):
     ) -> Tensor:
         """The logits of every channel of every pixel given all that is drawn before it.
 
-        images: (batch, channels, height, width), whole numbers from 0 to levels - 1 (which is not
-        checked here: it would make a GPU wait). order: the
+        images: (batch, channels, height, width), whole numbers from 0 to levels - 1. order: the
         generation order, default raster; only LMConv takes another. labels: (batch,), for a
         class-conditional chain. Returns float32 (batch, levels, channels, height, width), whose
         softmax over the levels is p(x_i | x_before). Raises ValueError for what does not fit.
+        A GPU is not made to wait for the values of pixels and labels: there a pixel that is no
+        level makes its image's logits NaN, and a label that is no class fails in the embedding.
         """
         canvas = self.canvas(images, order)
+        labels = self.checked_labels(labels, len(images))
+        if labels is not None and labels.device != images.device:
+            raise ValueError(f"labels are on {labels.device}: expected {images.device}, as images")
         return self.to_image(self.logits(canvas, labels), canvas)
 
     def canvas(self, images: Tensor, order: Tensor | None = None, remember: bool = False) -> Whole:
         """The images as a canvas for this chain, after checking them and the order."""
         self.check_images(images)
         height, width = images.shape[2:]
-        return Whole(
-            self.encode(images), self.checked(order, height, width), height, width, remember
-        )
+        orders.check_sides(height, width)
+        picture = self.encode(images)
+        if images.device.type == "cpu":
+            self.check_levels(images)
+        else:
+            amiss = (images < 0) | (images >= self.levels)
+            picture = picture.masked_fill(amiss.flatten(2).mT, torch.nan)
+        canvas = Whole(picture, order, height, width, remember)
+        if order is not None:
+            self._check_followed(canvas.order, height, width)
+        return canvas
 
     def check_images(self, images: Tensor) -> None:
         """ValueError unless images are whole numbers of this chain's shape."""
-        if images.ndim != 4 or images.shape[1] != self.channels or images.is_floating_point():
+        if (
+            not isinstance(images, Tensor)
+            or images.ndim != 4
+            or images.shape[1] != self.channels
+            or images.dtype not in (torch.bool, *WHOLE_NUMBERS)
+        ):
             raise ValueError(
-                f"images are {images.dtype} of shape {tuple(images.shape)}: expected whole "
-                f"numbers of shape (batch, {self.channels}, height, width)"
+                f"images are {orders.described(images)}: expected whole numbers of shape "
+                f"(batch, {self.channels}, height, width)"
+            )
+
+    def check_levels(self, images: Tensor) -> None:
+        """ValueError unless all pixels are levels of this chain; a GPU must wait for them."""
+        if images.numel() and not 0 <= int(images.min()) <= int(images.max()) < self.levels:
+            raise ValueError(
+                f"pixels go from {int(images.min())} to {int(images.max())}: expected whole "
+                f"numbers from 0 to {self.levels - 1}"
             )
 
     def checked(self, order: Tensor | None, height: int, width: int) -> Tensor:
-        """The order, default raster, or ValueError where this chain cannot follow it."""
-        default = orders.raster(height, width)
+        """The order on the CPU, default raster; ValueError where this chain cannot follow it."""
         if order is None:
-            return default
-        order = orders.check(order.cpu(), height, width)
-        if not self.any_order and not torch.equal(order, default):
+            return orders.raster(height, width)
+        order = orders.check(order, height, width).cpu()
+        self._check_followed(order, height, width)
+        return order
+
+    def _check_followed(self, order: Tensor, height: int, width: int) -> None:
+        if not self.any_order and not torch.equal(order, orders.raster(height, width)):
             raise ValueError(
                 f"{type(self).__name__} draws in raster order only: its masks are fixed. "
                 "Expected order=None or raster(height, width); LMConv takes any order."
             )
-        return order
+
+    def check_labels(self, labels: Tensor | None, count: int) -> None:
+        """ValueError unless there are `count` labels just if this chain is class-conditional."""
+        if (labels is None) != (self.classes is None):
+            raise ValueError(
+                "this chain is class-conditional: labels are needed"
+                if labels is None
+                else f"{type(self).__name__} without classes takes no labels"
+            )
+        if labels is None:
+            return
+        if not isinstance(labels, Tensor) or labels.dtype not in WHOLE_NUMBERS:
+            raise ValueError(
+                f"labels are {orders.described(labels)}: expected whole numbers of shape ({count},)"
+            )
+        if labels.shape != (count,):
+            raise ValueError(f"labels of shape {tuple(labels.shape)}: expected ({count},)")
+
+    def checked_labels(self, labels: Tensor | None, count: int) -> Tensor | None:
+        """The labels as int64; ValueError as `check_labels`, or, on the CPU, for no class."""
+        self.check_labels(labels, count)
+        if labels is None:
+            return None
+        if labels.device.type == "cpu" and count:
+            low, high = int(labels.min()), int(labels.max())
+            if low < 0 or high >= self.classes:
+                raise ValueError(
+                    f"labels go from {low} to {high}: expected whole numbers from 0 to "
+                    f"{self.classes - 1}"
+                )
+        return labels.long()
 
     def encode(self, images: Tensor) -> Tensor:
         """Levels to features in [-1, 1], pixels counted row by row: (batch, pixels, channels).
@@ -92,7 +156,10 @@ class Chain(nn.Module):
         return features.unflatten(1, shape[:2]).unflatten(3, shape[2:]).permute(0, 4, 3, 1, 2)
 
     def logits(self, canvas: Whole | Columns, labels: Tensor | None = None) -> Tensor:
-        """The head's features at the canvas's pixels: (batch, pixels, channels·levels)."""
+        """The head's features at the canvas's pixels: (batch, pixels, channels·levels).
+
+        labels: as `checked_labels` returns them; here only their number is looked at.
+        """
         raise NotImplementedError
 
     def embedded(
@@ -100,19 +167,11 @@ class Chain(nn.Module):
     ) -> Tensor | float:
         """The labels' rows of a table, or 0 for a chain without classes; ValueError if amiss.
 
-        count: how many images there are, each of which needs a label.
+        labels: as `checked_labels` returns them; here only their number is looked at. count: how
+        many images there are, each of which needs a label.
         """
-        if (labels is None) != (self.classes is None):
-            raise ValueError(
-                "this chain is class-conditional: labels are needed"
-                if labels is None
-                else f"{type(self).__name__} without classes takes no labels"
-            )
-        if labels is None:
-            return 0.0
-        if labels.shape != (count,):
-            raise ValueError(f"labels of shape {tuple(labels.shape)}: expected ({count},)")
-        return table(labels)[:, None]
+        self.check_labels(labels, count)
+        return 0.0 if labels is None else table(labels)[:, None]
 
 
 class Place(nn.Module):
@@ -141,7 +200,7 @@ class Place(nn.Module):
             torch.linspace(-1, 1, height), torch.linspace(-1, 1, width)
         ).reshape(-1, 2)
         if self.kernel:
-            seen = masks.local_masks(canvas.order, height, width, self.kernel)
+            seen = masks.masks_of_checked(canvas.key, height, width, self.kernel)
             facts = torch.cat([facts, seen.reshape(height * width, -1).float()], dim=1)
         return facts.to(self.linear.weight)
 
@@ -229,8 +288,9 @@ class LMConv(Stack):
         first_kernel: int = 7,
         dilations: Sequence[int] = (1,),
     ):
-        if not dilations or min(dilations) < 1:
-            raise ValueError(f"dilations={tuple(dilations)}: expected numbers of 1 or more")
+        if isinstance(dilations, str) or not isinstance(dilations, Sequence) or not dilations:
+            raise ValueError(f"dilations={dilations!r}: expected a list of one or more")
+        dilations = [masks.check_dilation(dilation) for dilation in dilations]
         super().__init__(
             channels,
             levels,
@@ -238,7 +298,7 @@ class LMConv(Stack):
             depth=depth,
             kernel=kernel,
             first_kernel=first_kernel,
-            dilations=list(dilations),
+            dilations=dilations,
         )
         self.first = MaskedConvolution(channels, width, first_kernel, "A", colours=channels)
         self.place = Place(width, kernel)

@@ -4,17 +4,22 @@ An order is a LongTensor of shape (height·width, 2); its row i is the (row, col
 drawn at step i. What a network may look at under an order is in `masks`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
+from ganlib.nets.sizes import whole
+
 Curve = Callable[[int, int], Tensor]
+
+# No chain draws larger images, and an order of this many pixels fills a quarter of a gigabyte.
+MOST_PIXELS = 2**24
 
 
 def raster(height: int, width: int) -> Tensor:
     """Row after row, each from left to right: (height·width, 2)."""
-    _check_sides(height, width)
+    check_sides(height, width)
     return torch.cartesian_prod(torch.arange(height), torch.arange(width)).reshape(-1, 2)
 
 
@@ -35,7 +40,7 @@ def hilbert(height: int, width: int) -> Tensor:
     rectangle is halved in the same manner, as Červený does, along whichever side lets every step
     go to an adjacent pixel.
     """
-    _check_sides(height, width)
+    check_sides(height, width)
     along, across = _hilbert(height, width), _hilbert(width, height).flip(1)
     if height > width:
         along, across = across, along
@@ -43,7 +48,12 @@ def hilbert(height: int, width: int) -> Tensor:
 
 
 def has_jumps(order: Tensor) -> bool:
-    """Whether some step of an order goes to a pixel that is not beside the last one."""
+    """Whether some step of an order goes to a pixel that is not beside the last one.
+
+    Raises ValueError unless `order` is a LongTensor of shape (count, 2); it may be any part of an
+    order.
+    """
+    _check_pairs(order)
     return bool((order.diff(dim=0).abs().sum(dim=1) != 1).any())
 
 
@@ -51,10 +61,13 @@ def reflections(curve: Curve, height: int, width: int) -> list[Tensor]:
     """The eight orders that reflect and transpose `curve`, for an image of height × width.
 
     The first is the curve itself. Four reflect it across the image's axes, and four do so with
-    the curve of the transposed image, transposed back.
+    the curve of the transposed image, transposed back. Raises ValueError for a curve that gives
+    no order.
     """
     orders = []
-    for order in (curve(height, width), curve(width, height).flip(1)):
+    upright = check(curve(height, width), height, width)
+    transposed = check(curve(width, height), width, height).flip(1)
+    for order in (upright, transposed):
         rows, columns = order.T
         for from_below in (False, True):
             for from_the_right in (False, True):
@@ -75,32 +88,28 @@ def region_last(order: Tensor, region: Tensor) -> Tensor:
 
     region: (height, width), True for the pixels to come last. Within the region and outside it,
     pixels keep the sequence that `order` has. Every pixel of the region is then drawn with all of
-    the others known: a maximum-context order (Jain et al., 2020).
+    the others known: a maximum-context order (Jain et al., 2020). Raises ValueError for a region
+    that is no such table, or an order of another size.
     """
-    order = check(order, *_check_region(region).shape)
+    order, region = _check_region(order, region)
     late = region[order[:, 0], order[:, 1]]
     return torch.cat([order[~late], order[late]])
 
 
 def visits_last(order: Tensor, region: Tensor) -> bool:
     """Whether `order` visits the pixels of `region`, (height, width), after all others."""
-    order = check(order, *_check_region(region).shape)
+    order, region = _check_region(order, region)
     return bool(region[order[:, 0], order[:, 1]][len(order) - int(region.sum()) :].all())
 
 
 def check(order: Tensor, height: int, width: int) -> Tensor:
     """Return `order` as it is, or raise ValueError unless it visits every pixel just once."""
-    _check_sides(height, width)
+    check_sides(height, width)
     count = height * width
     if not isinstance(order, Tensor) or order.dtype != torch.long or order.shape != (count, 2):
-        found = (
-            f"{order.dtype} of shape {tuple(order.shape)}"
-            if isinstance(order, Tensor)
-            else type(order).__name__
-        )
         raise ValueError(
             f"an order of a {height} × {width} image is a LongTensor of shape ({count}, 2) of "
-            f"(row, column), this is {found}"
+            f"(row, column), this is {described(order)}"
         )
     low, high = order.amin(dim=0).tolist(), order.amax(dim=0).tolist()
     if min(low) < 0 or high[0] >= height or high[1] >= width:
@@ -119,30 +128,68 @@ def check(order: Tensor, height: int, width: int) -> Tensor:
     return order
 
 
+def check_sides(height: int, width: int) -> None:
+    """Raise ValueError unless an image may have this height and width, in pixels."""
+    if whole("height", height) * whole("width", width) > MOST_PIXELS:
+        raise ValueError(
+            f"an image of {height} × {width} pixels: expected {MOST_PIXELS} pixels or fewer"
+        )
+
+
+def check_several(orders: Sequence[Tensor]) -> Sequence[Tensor]:
+    """Return several orders as they are, or raise ValueError unless they are a list of some.
+
+    Each is checked where it is followed.
+    """
+    if isinstance(orders, Tensor) or not isinstance(orders, Sequence) or isinstance(orders, str):
+        raise ValueError(f"orders are a {type(orders).__name__}: expected a list of LongTensors")
+    if not len(orders):
+        raise ValueError("no orders to draw from: expected one or more")
+    return orders
+
+
 def positions(order: Tensor, width: int) -> Tensor:
     """The pixels of an order counted row by row, row·width + column: (height·width,)."""
-    return order[:, 0] * width + order[:, 1]
+    _check_pairs(order)
+    return order[:, 0] * whole("width", width, 1, MOST_PIXELS) + order[:, 1]
 
 
 def steps(order: Tensor, height: int, width: int) -> Tensor:
-    """At what step each pixel is drawn: (height, width), from 0 to height·width - 1."""
+    """At what step each pixel is drawn: (height, width), from 0 to height·width - 1.
+
+    Raises ValueError unless the order visits every pixel just once.
+    """
+    order = check(order, height, width).cpu()
     times = torch.empty(height * width, dtype=torch.long)
     times[positions(order, width)] = torch.arange(height * width)
     return times.reshape(height, width)
 
 
-def _check_region(region: Tensor) -> Tensor:
-    if region.dtype != torch.bool or region.ndim != 2:
+def described(thing: object) -> str:
+    """A thing in words for an error: a tensor's dtype and shape, the type of anything else."""
+    if isinstance(thing, Tensor):
+        return f"{thing.dtype} of shape {tuple(thing.shape)}"
+    return type(thing).__name__
+
+
+def _check_region(order: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
+    """An order and a region of one size, on the order's device; ValueError if they are not."""
+    if not isinstance(region, Tensor) or region.dtype != torch.bool or region.ndim != 2:
+        raise ValueError(f"region is {described(region)}: expected bool of shape (height, width)")
+    return check(order, *region.shape), region.to(order.device)
+
+
+def _check_pairs(order: Tensor) -> None:
+    if (
+        not isinstance(order, Tensor)
+        or order.dtype != torch.long
+        or order.ndim != 2
+        or order.shape[1] != 2
+    ):
         raise ValueError(
-            f"region is {region.dtype} of shape {tuple(region.shape)}: expected bool of shape "
-            "(height, width)"
+            f"an order is a LongTensor of shape (pixels, 2) of (row, column), this is "
+            f"{described(order)}"
         )
-    return region
-
-
-def _check_sides(height: int, width: int) -> None:
-    if height < 1 or width < 1:
-        raise ValueError(f"an image of {height} × {width}: expected sides of 1 pixel or more")
 
 
 def _hilbert(height: int, width: int) -> Tensor:

@@ -4,14 +4,16 @@ With `cached`, a new pixel costs one column of activations (`layers.Columns`); w
 the whole network. The images are the same.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from ganlib.chains import orders
 from ganlib.chains.layers import Columns
-from ganlib.chains.models import Chain
+from ganlib.chains.models import WHOLE_NUMBERS, Chain
+from ganlib.nets.sizes import whole
+from ganlib.runtime import full_precision
 
 
 def sample(
@@ -41,23 +43,26 @@ def sample(
 
     Returns int64 images (count, channels, height, width) on the model's device. The same random
     numbers give the same images either way, up to the rounding of probabilities: a draw that
-    falls within it (about 1e-7 in float32) of a level's edge may differ. Raises ValueError for
-    an order, observed images, a mask or labels that do not fit.
+    falls within it (about 1e-7 in float32) of a level's edge may differ. It draws outside of any
+    autocast and without TF32. Raises ValueError for an order, observed images, a mask or labels
+    that do not fit, and where a pixel's probabilities are not numbers.
     """
-    height, width = size if observed is None else observed.shape[-2:]
-    order = model.checked(order, height, width)
+    height, width = _size(size, observed)
+    count, order = whole("count", count), model.checked(order, height, width)
     images, known = _start(model, count, observed, mask, height, width)
-    if labels is not None and labels.shape != (count,):
-        raise ValueError(f"labels of shape {tuple(labels.shape)}: expected ({count},)")
+    home = images.device
+    labels = model.checked_labels(labels, count)
+    labels = None if labels is None else labels.to(home)
     positions = orders.positions(order, width).tolist()
     seen_first = next((i for i, pixel in enumerate(positions) if not known[pixel]), len(positions))
     # A number for each pixel, whatever the order, so that orders can be compared.
     numbers = torch.rand(count, model.channels, height, width, generator=generator)
-    numbers = numbers.to(images.device)
+    numbers = numbers.to(home)
+    totals: list[tuple[int, Tensor]] = []
     was_training = model.training
     model.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), full_precision(home):
             logits_at = (_cached if cached else _afresh)(model, images, order, labels, seen_first)
             for drawn, pixel in enumerate(positions[seen_first:], start=seen_first + 1):
                 row, column = divmod(pixel, width)
@@ -65,10 +70,15 @@ def sample(
                     logits_at(pixel)
                 else:
                     for channel in range(model.channels):
-                        levels = _draw(
+                        levels, total = _draw(
                             logits_at(pixel)[:, channel], numbers[:, channel, row, column]
                         )
                         images[:, channel, row, column] = levels
+                        totals.append((pixel, total))
+                # Once a row's worth of pixels: a GPU would wait for every answer.
+                if len(totals) >= width * model.channels or drawn == len(positions):
+                    _check_totals(totals, width)
+                    totals.clear()
                 if watch is not None:
                     watch(drawn, images)
     finally:
@@ -112,10 +122,45 @@ def _cached(
     return logits_at
 
 
-def _draw(logits: Tensor, numbers: Tensor) -> Tensor:
-    """Levels by inverting the distribution function: (count, levels) and (count,) to (count,)."""
+def _draw(logits: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
+    """Levels by inverting the distribution function: (count, levels) and (count,) to (count,).
+
+    Returns with them what the probabilities sum to, NaN where the logits are no distribution's.
+    """
     below = logits.softmax(dim=1).cumsum(dim=1)
-    return (below[:, :-1] <= numbers[:, None]).sum(dim=1)
+    return (below[:, :-1] <= numbers[:, None]).sum(dim=1), below[:, -1]
+
+
+def _check_totals(totals: list[tuple[int, Tensor]], width: int) -> None:
+    """ValueError that names the first pixel whose probabilities sum to NaN."""
+    if not totals:
+        return
+    amiss = torch.stack([total for _, total in totals]).isnan().any(dim=1)
+    if amiss.any():
+        pixel, _ = totals[int(amiss.nonzero()[0])]
+        raise ValueError(
+            f"the probabilities at pixel {divmod(pixel, width)} are not numbers (nan): are the "
+            "chain's weights finite?"
+        )
+
+
+def _size(size: tuple[int, int], observed: Tensor | None) -> tuple[int, int]:
+    """The height and width of what is to be drawn; ValueError if there is none."""
+    if observed is not None:
+        if (
+            not isinstance(observed, Tensor)
+            or observed.ndim not in (3, 4)
+            or observed.dtype not in (torch.bool, *WHOLE_NUMBERS)
+        ):
+            raise ValueError(
+                f"observed is {orders.described(observed)}: expected whole numbers of shape "
+                "(count, channels, height, width) or (channels, height, width)"
+            )
+        size = observed.shape[-2:]
+    if not isinstance(size, Sequence) or len(size) != 2:
+        raise ValueError(f"size={size!r}: expected (height, width)")
+    orders.check_sides(*size)
+    return int(size[0]), int(size[1])
 
 
 def _start(
@@ -128,19 +173,17 @@ def _start(
 ) -> tuple[Tensor, list[bool]]:
     """Images to begin with and which pixels, row by row, are known; ValueError if amiss."""
     home = next(model.parameters()).device
-    if count < 1:
-        raise ValueError(f"count={count}: expected 1 or more")
     if (observed is None) != (mask is None):
         raise ValueError("observed images and the mask of observed pixels go together")
     images = torch.zeros(count, model.channels, height, width, dtype=torch.long, device=home)
     if observed is None:
         return images, [False] * (height * width)
-    if mask.shape != (height, width) or mask.dtype != torch.bool:
+    if not isinstance(mask, Tensor) or mask.shape != (height, width) or mask.dtype != torch.bool:
         raise ValueError(
-            f"mask is {mask.dtype} of shape {tuple(mask.shape)}: expected bool of shape "
-            f"({height}, {width}), True for observed pixels"
+            f"mask is {orders.described(mask)}: expected bool of shape ({height}, {width}), True "
+            "for observed pixels"
         )
-    if observed.is_floating_point() or observed.shape[-3:] != images.shape[1:]:
+    if observed.shape[-3:] != images.shape[1:]:
         raise ValueError(
             f"observed is {observed.dtype} of shape {tuple(observed.shape)}: expected whole "
             f"numbers of shape {tuple(images.shape)} or {tuple(images.shape[1:])}"

@@ -14,7 +14,9 @@ from torch import Tensor
 
 from ganlib import checkpoints
 from ganlib.checkpoints import CheckpointError
+from ganlib.metrics.inputs import numbers
 from ganlib.nets import DigitClassifier
+from ganlib.nets.sizes import whole
 from ganlib.runtime import full_precision
 from ganlib.shipped import trained_network
 
@@ -38,9 +40,10 @@ def extract(
 
     images: floats in [-1, 1], (count, channels, height, width). device: where the extractor lives.
     Returns float32 on the CPU. Raises ValueError for images of another type or range, or a result
-    that is not finite.
+    that is not finite; TypeError where an extractor does not give a pair of tensors.
     """
-    if images.ndim != 4 or not len(images) or not images.is_floating_point():
+    batch_size, images = whole("batch_size", batch_size), numbers(images, "images")
+    if images.ndim != 4 or not images.numel() or not images.is_floating_point():
         raise ValueError(
             f"images: {images.dtype} of shape {tuple(images.shape)}, expected floats (count, "
             "channels, height, width), one or more"
@@ -51,8 +54,11 @@ def extract(
             "in [-1, 1] (`datasets.to_signed_unit` makes them from bytes)"
         )
     with torch.no_grad(), full_precision(device):
-        parts = [extractor(part.float().to(device)) for part in images.split(batch_size)]
-    features = Features(*(torch.cat(side).float().cpu() for side in zip(*parts, strict=True)))
+        parts = [
+            _pair(extractor(part.float().to(device)), len(part))
+            for part in images.split(batch_size)
+        ]
+    features = Features(*(_joined(side) for side in zip(*parts, strict=True)))
     for name, side in features._asdict().items():
         if side.ndim != 2 or len(side) != len(images) or not torch.isfinite(side).all():
             raise ValueError(
@@ -63,8 +69,38 @@ def extract(
     return features
 
 
+def _pair(found: tuple[Tensor, Tensor], count: int) -> tuple[Tensor, Tensor]:
+    """What an extractor gave for so many images; TypeError unless it is two tensors."""
+    if (
+        not isinstance(found, tuple | list)
+        or len(found) != 2
+        or not all(isinstance(side, Tensor) for side in found)
+    ):
+        raise TypeError(
+            f"the extractor gave {type(found).__name__} for {count} images: expected a pair of "
+            "tensors, vectors and probabilities"
+        )
+    return tuple(found)
+
+
+def _joined(parts: tuple[Tensor, ...]) -> Tensor:
+    """One side of what an extractor gave for all batches, in float32 on the CPU."""
+    shapes = {tuple(part.shape[1:]) if part.ndim else None for part in parts}
+    if len(shapes) > 1 or None in shapes:
+        raise ValueError(
+            f"the extractor gave shapes {', '.join(str(tuple(part.shape)) for part in parts)}: "
+            "expected (count, any), the same for every batch"
+        )
+    return torch.cat(parts).float().cpu()
+
+
 def classifier_features(classifier: DigitClassifier) -> Extractor:
-    """The extractor that a classifier makes: its last hidden layer, and its softmax."""
+    """The extractor that a classifier makes: its last hidden layer, and its softmax.
+
+    Raises TypeError for another network.
+    """
+    if not isinstance(classifier, DigitClassifier):
+        raise TypeError(f"classifier: {type(classifier).__name__}, expected a DigitClassifier")
     classifier.eval()
 
     def extractor(images: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,6 +135,10 @@ def inception_features(
     for a file that cannot be read, ValueError for tensors of another network; and what
     `torch.hub.load_state_dict_from_url` raises where the download fails.
     """
+    if not isinstance(weights, Mapping | Path | str):
+        raise TypeError(
+            f"weights: {type(weights).__name__}, expected 'download', a path or tensors by name"
+        )
     try:
         from torch_fidelity import feature_extractor_inceptionv3 as published
     except ImportError as error:

@@ -5,6 +5,7 @@ reads), then the assignments are counted against the true weights.
 """
 
 from collections.abc import Callable
+from numbers import Real
 from typing import NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch.distributions import MixtureSameFamily
 
 from ganlib.divergences import kullback_leibler
+from ganlib.metrics.inputs import check_finite, numbers, whole_numbers
 
 
 class ModeStatistics(NamedTuple):
@@ -37,20 +39,16 @@ def mode_statistics(
     do on stacked MNIST. Raises ValueError for an unknown mode, no samples, or weights that are
     no probabilities.
     """
-    modes, weights = torch.as_tensor(modes), torch.as_tensor(weights).double()
+    modes, weights = whole_numbers(modes, "modes"), numbers(weights, "weights").double()
     if weights.ndim != 1:
         raise ValueError(f"weights of shape {tuple(weights.shape)}: expected (modes,)")
-    if modes.ndim != 1 or not len(modes) or modes.is_floating_point() or modes.dtype == torch.bool:
-        raise ValueError(
-            f"modes: {modes.dtype} of shape {tuple(modes.shape)}, expected whole numbers (count,)"
-        )
     if modes.min() < 0 or modes.max() >= len(weights):
         raise ValueError(
             f"modes from {int(modes.min())} to {int(modes.max())}: expected 0 to {len(weights) - 1}"
         )
     if high_quality is None:
         high_quality = torch.ones_like(modes, dtype=torch.bool)
-    good = torch.as_tensor(high_quality)
+    good = numbers(high_quality, "high_quality").to(modes.device)
     if good.shape != modes.shape or good.dtype != torch.bool:
         raise ValueError(
             f"high_quality: {good.dtype} of shape {tuple(good.shape)}, expected bool "
@@ -58,7 +56,7 @@ def mode_statistics(
         )
     counts = modes.bincount(minlength=len(weights))
     covered = modes[good].bincount(minlength=len(weights)) > 0
-    divergence = kullback_leibler(counts.double() / len(modes), weights)
+    divergence = kullback_leibler(counts.double() / len(modes), weights.to(modes.device))
     return ModeStatistics(
         int(covered.sum()), float(good.double().mean()), float(divergence), counts
     )
@@ -72,32 +70,58 @@ def mixture_modes(
     samples: (count, dimensions). mixture: Gaussians with diagonal covariances, as
     `datasets.mixture` makes them; distances are in each mode's own standard deviations. Returns
     int64 and bool, both (count,): the first and third arguments of `mode_statistics`. The limit
-    of 3 is that of Srivastava et al. (2017, section 4.1). Raises ValueError for another shape, or
-    a value that is not finite.
+    of 3 is that of Srivastava et al. (2017, section 4.1). Raises ValueError for another shape, a
+    value that is not finite, or one so far off that its distance is not; TypeError for another
+    distribution.
     """
+    if not isinstance(mixture, MixtureSameFamily):
+        raise TypeError(f"mixture: {type(mixture).__name__}, expected a MixtureSameFamily")
+    if isinstance(deviations, bool) or not isinstance(deviations, Real) or not deviations >= 0:
+        raise ValueError(f"deviations={deviations!r}: expected a number, 0 or more")
+    samples = numbers(samples, "samples")
     means, scales = mixture.component_distribution.mean, mixture.component_distribution.stddev
+    if means.ndim != 2:
+        raise ValueError(f"a mixture of means {tuple(means.shape)}: expected (modes, dimensions)")
     if samples.ndim != 2 or samples.shape[1] != means.shape[1]:
         raise ValueError(
             f"samples of shape {tuple(samples.shape)}: expected (count, {means.shape[1]})"
         )
-    if not torch.isfinite(samples).all():
-        raise ValueError("samples: a value is not finite")
+    check_finite(samples, "samples")
     samples = samples.detach().to(means)
     distances = ((samples[:, None] - means) / scales).norm(dim=2)
     nearest = distances.min(1)
+    if not torch.isfinite(nearest.values).all():
+        raise ValueError(
+            f"samples up to {float(samples.abs().max()):.3g}: {means.dtype} does not hold their "
+            "distances, expected some that are nearer"
+        )
     return nearest.indices, nearest.values <= deviations
 
 
 def stacked_modes(images: Tensor, classify: Callable[[Tensor], Tensor]) -> Tensor:
     """The mode of each stacked digit, 0 to 999: its three channels read as a number.
 
-    images: (count, 3, height, width). classify: images (count, 1, height, width) to probabilities
-    or logits (count, 10). Returns int64 (count,).
+    images: (count, 3, height, width), one or more. classify: images (count, 1, height, width) to
+    probabilities or logits (count, 10). Returns int64 (count,). Raises ValueError for another
+    shape of either, or an answer that is NaN.
     """
-    if images.ndim != 4 or images.shape[1] != 3:
+    images = numbers(images, "images")
+    if images.ndim != 4 or images.shape[1] != 3 or not images.numel():
         raise ValueError(f"images of shape {tuple(images.shape)}: expected (count, 3, ...)")
-    digits = [classify(images[:, channel : channel + 1]).argmax(1) for channel in range(3)]
+    digits = [_digits(classify, images[:, channel : channel + 1]) for channel in range(3)]
     return 100 * digits[0] + 10 * digits[1] + digits[2]
+
+
+def _digits(classify: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """The likeliest digit of each image, int64 (count,)."""
+    answers = numbers(classify(images), "what classify gave")
+    if answers.shape != (len(images), 10) or answers.isnan().any():
+        raise ValueError(
+            f"classify gave {'NaN, ' if answers.isnan().any() else ''}shape "
+            f"{tuple(answers.shape)}: expected probabilities or logits ({len(images)}, 10)"
+        )
+    # As floats, because torch finds no largest bool.
+    return answers.double().argmax(1)
 
 
 def stacked_weights(labels: Tensor) -> Tensor:
@@ -106,7 +130,8 @@ def stacked_weights(labels: Tensor) -> Tensor:
     labels: the labels 0 to 9 of the digits that are stacked, (count,). Raises ValueError for none,
     or others.
     """
-    if not len(labels) or labels.min() < 0 or labels.max() > 9:
+    labels = whole_numbers(labels, "labels")
+    if labels.min() < 0 or labels.max() > 9:
         raise ValueError("labels: expected one or more, each from 0 to 9")
     share = labels.bincount(minlength=10).double() / len(labels)
     return torch.einsum("a,b,c->abc", share, share, share).flatten()

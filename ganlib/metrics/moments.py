@@ -3,13 +3,23 @@
 Everything is in float64: a Fréchet distance is a small difference of large traces.
 """
 
+import math
+import sys
+
 import numpy
 import torch
 import torch.distributed as distributed
 from scipy import linalg
 from torch import Tensor
 
-from ganlib.metrics.inputs import feature_matrix, feature_pair
+from ganlib.metrics.inputs import (
+    factor_to_one,
+    feature_matrix,
+    feature_pair,
+    numbers,
+    scaled_to_one,
+)
+from ganlib.nets.sizes import whole
 
 # The share of the traces that rounding may take from the fast way to a distance.
 PRECISION = 1e-9
@@ -20,31 +30,40 @@ class Moments:
 
     Each batch is centred on its own mean and merged by the update of Chan, Golub and LeVeque
     (1983), so that features far from 0 lose nothing. dimensions: length of a feature vector.
-    device: where the sums are kept.
+    device: where the sums are kept. Raises ValueError for dimensions that are none.
     """
 
     def __init__(self, dimensions: int, device: torch.device | str = "cpu"):
-        self.count = 0
+        dimensions = whole("dimensions", dimensions)
+        self.count, self.largest = 0, 0.0
         self.mean = torch.zeros(dimensions, dtype=torch.float64, device=device)
         self.scatter = torch.zeros(dimensions, dimensions, dtype=torch.float64, device=device)
 
     @classmethod
     def of(cls, features: Tensor) -> "Moments":
-        """The moments of one matrix of features, (count, dimensions)."""
-        moments = cls(features.shape[-1], features.device)
+        """The moments of one matrix of features, (count, dimensions). Errors as for `update`."""
+        features = feature_matrix(features, "features", at_least=1)
+        moments = cls(features.shape[1], features.device)
         moments.update(features)
         return moments
 
     def update(self, features: Tensor) -> None:
         """Take in a batch of features, (count, dimensions).
 
-        Raises ValueError, and takes in nothing, unless they are finite and of that shape.
+        Raises ValueError, and takes in nothing, unless they are finite, of that shape, and of a
+        size whose squares float64 holds.
         """
         features = feature_matrix(features, "features", at_least=1).to(self.mean.device)
         if features.shape[1] != len(self.mean):
             raise ValueError(
                 f"features of {features.shape[1]} dimensions: expected {len(self.mean)}"
             )
+        largest = float(features.abs().max())
+        if largest > 1 and not _at_ease(largest):
+            raise ValueError(
+                f"features of size {largest:.3g}: expected up to 1e77, for their squares"
+            )
+        self.largest = max(self.largest, largest)
         mean = features.mean(0)
         centred = features - mean
         self._merge(
@@ -55,8 +74,11 @@ class Moments:
 
     def merge(self, other: "Moments") -> None:
         """Take in all that `other` has seen. Raises ValueError for another number of dimensions."""
+        if not isinstance(other, Moments):
+            raise TypeError(f"other: {type(other).__name__}, expected Moments")
         if len(other.mean) != len(self.mean):
             raise ValueError(f"moments of {len(other.mean)} dimensions: expected {len(self.mean)}")
+        self.largest = max(self.largest, other.largest)
         self._merge(
             torch.tensor([self.count, other.count]),
             torch.stack([self.mean, other.mean.to(self.mean.device)]),
@@ -68,20 +90,29 @@ class Moments:
         if not distributed.is_initialized():
             return
         world, rank = distributed.get_world_size(), distributed.get_rank()
-        # Every process adds its count and mean in a row of its own, and its scatter to the sum.
-        rows = torch.zeros(world, 1 + len(self.mean), dtype=torch.float64, device=self.mean.device)
-        rows[rank, 0], rows[rank, 1:] = self.count, self.mean
+        # Every process adds what is its own in a row of its own, and its scatter to the sum.
+        rows = torch.zeros(world, 2 + len(self.mean), dtype=torch.float64, device=self.mean.device)
+        rows[rank, 0], rows[rank, 1], rows[rank, 2:] = self.count, self.largest, self.mean
         packed = torch.cat([rows.flatten(), self.scatter.flatten()])
         distributed.all_reduce(packed)
         rows = packed[: rows.numel()].reshape(rows.shape)
         scatter = packed[rows.numel() :].reshape(self.scatter.shape)
-        self._merge(rows[:, 0].long(), rows[:, 1:], scatter)
+        self.largest = float(rows[:, 1].max())
+        self._merge(rows[:, 0].long(), rows[:, 2:], scatter)
 
     @property
     def covariance(self) -> Tensor:
-        """The unbiased covariance, (dimensions, dimensions); ValueError below two examples."""
+        """The unbiased covariance, (dimensions, dimensions).
+
+        Raises ValueError below two examples, or where all features are too small to be squared.
+        """
         if self.count < 2:
             raise ValueError(f"a covariance of {self.count} examples: expected 2 or more")
+        if not _at_ease(self.largest):
+            raise ValueError(
+                f"a covariance of features of size {self.largest:.3g}: expected 1e-77 or more, for "
+                "their squares"
+            )
         return self.scatter / (self.count - 1)
 
     def _merge(self, counts: Tensor, means: Tensor, scatter: Tensor) -> None:
@@ -100,23 +131,32 @@ def frechet_distance(
 
     ‖m_a - m_b‖² + tr(C_a + C_b - 2 (C_a C_b)^{1/2}) (Dowson and Landau, 1982; on Inception features
     it is the FID of Heusel et al., 2017). Means (dimensions,), covariances (dimensions,
-    dimensions), both symmetric and positive semi-definite. In the features' units, squared; never
-    negative.
+    dimensions), both symmetric and positive semi-definite; tensors, arrays or lists. In the
+    features' units, squared; never negative. Numbers of extreme size are first multiplied by a
+    power of two.
 
     No square root of a general matrix is taken. With C_b = L L^T the eigenvalues of C_a C_b are
     those of the symmetric L^T C_a L; where a covariance is singular, or so nearly that their roots
     would be rounding, symmetric eigenvalues give a root R of each covariance, and the singular
     values of R_a^T R_b are the square roots themselves. Computed on the CPU.
-    Raises ValueError for shapes that do not fit, values that are not finite, and matrices that
-    are no covariances.
+    Raises ValueError for shapes that do not fit, values that are not finite, matrices that are no
+    covariances, and a distance that float64 cannot hold.
     """
     mean_a, covariance_a = _gaussian(mean_a, covariance_a, "a")
     mean_b, covariance_b = _gaussian(mean_b, covariance_b, "b")
     if mean_a.shape != mean_b.shape:
         raise ValueError(f"{len(mean_a)} and {len(mean_b)} dimensions: expected as many")
+    # Halves do not overflow where their difference would.
+    half = mean_a / 2 - mean_b / 2
+    deviation = torch.stack([covariance_a, covariance_b]).abs().max().sqrt()
+    factor = float(factor_to_one(torch.maximum(half.abs().max(), deviation)))
+    if factor != 1:
+        # Twice, because its square alone may be out of range.
+        covariance_a, covariance_b = (c * factor * factor for c in (covariance_a, covariance_b))
+    apart = mean_a - mean_b if factor == 1 else half * factor * 2
     traces = float(covariance_a.trace() + covariance_b.trace())
     root = _trace_of_root(covariance_a.numpy(), covariance_b.numpy(), PRECISION * traces)
-    return _distance(mean_a - mean_b, traces, root)
+    return _distance(apart, traces, root, factor)
 
 
 def frechet_distance_between(features_a: Tensor, features_b: Tensor) -> float:
@@ -128,31 +168,51 @@ def frechet_distance_between(features_a: Tensor, features_b: Tensor) -> float:
     over the root of (n_a - 1)(n_b - 1). Returns and raises as `frechet_distance` does.
     """
     a, b = feature_pair(features_a, features_b, ("features_a", "features_b"))
+    (a, b), factor = scaled_to_one(a, b)
     if min(len(a), len(b)) > a.shape[1]:
-        of_a, of_b = Moments.of(a), Moments.of(b)
-        return frechet_distance(of_a.mean, of_a.covariance, of_b.mean, of_b.covariance)
+        # Not their `covariance`: one set may be so small that beside the other it is a point.
+        gathered = [(Moments.of(x), len(x)) for x in (a, b)]
+        gaussians = [(of.mean, of.scatter / (count - 1)) for of, count in gathered]
+        return _unscaled(frechet_distance(*gaussians[0], *gaussians[1]), factor)
     mean_a, mean_b = a.mean(0), b.mean(0)
     rows_a = (a - mean_a) / (len(a) - 1) ** 0.5
     rows_b = (b - mean_b) / (len(b) - 1) ** 0.5
     traces = float(rows_a.square().sum() + rows_b.square().sum())
     root = float(torch.linalg.svdvals(rows_a @ rows_b.T).sum())
-    return _distance(mean_a - mean_b, traces, root)
+    return _distance(mean_a - mean_b, traces, root, factor)
 
 
-def _distance(apart: Tensor, traces: float, trace_of_root: float) -> float:
-    return max(0.0, float(apart.square().sum()) + traces - 2 * trace_of_root)
+def _at_ease(size: float) -> bool:
+    return bool(factor_to_one(torch.tensor(size, dtype=torch.float64)) == 1)
+
+
+def _distance(apart: Tensor, traces: float, trace_of_root: float, factor: float) -> float:
+    """The distance, of parts that were multiplied by this factor, or its square."""
+    return _unscaled(max(0.0, float(apart.square().sum()) + traces - 2 * trace_of_root), factor)
+
+
+def _unscaled(squared: float, factor: float) -> float:
+    """squared / factor²; ValueError where float64 cannot hold it."""
+    distance = squared / factor / factor
+    if not distance < math.inf or (squared > PRECISION and distance < sys.float_info.min):
+        size = math.log10(squared) - 2 * math.log10(factor)
+        raise ValueError(
+            f"a Fréchet distance of about 1e{size:.0f}, which float64 cannot hold: expected "
+            "features, or moments, of another size"
+        )
+    return distance
 
 
 def _gaussian(mean: Tensor, covariance: Tensor, name: str) -> tuple[Tensor, Tensor]:
     """Both in float64 on the CPU; ValueError unless they fit, are finite and symmetric."""
-    mean = torch.as_tensor(mean).detach().double().cpu()
-    covariance = torch.as_tensor(covariance).detach().double().cpu()
+    mean = numbers(mean, f"mean_{name}").detach().double().cpu()
+    covariance = numbers(covariance, f"covariance_{name}").detach().double().cpu()
     if mean.ndim != 1 or not len(mean) or covariance.shape != (len(mean), len(mean)):
         raise ValueError(
             f"mean_{name} of shape {tuple(mean.shape)} and covariance_{name} of shape "
             f"{tuple(covariance.shape)}: expected (dimensions,) and (dimensions, dimensions)"
         )
-    if not torch.isfinite(mean.sum() + covariance.sum()):
+    if not (torch.isfinite(mean).all() and torch.isfinite(covariance).all()):
         raise ValueError(f"mean_{name} or covariance_{name} has a value that is not finite")
     if (covariance - covariance.T).max() > 1e-6 * covariance.diagonal().abs().max():
         raise ValueError(f"covariance_{name} is not symmetric, as a covariance is")

@@ -24,8 +24,12 @@ def judge(real: Features, fake: Features, k: int = 5) -> Report:
     """Compare generated examples with real ones, by features of one extractor.
 
     k: the neighbour that the radii of precision, recall, density and coverage reach to. Compare
-    only reports at one number of examples: a Fréchet distance falls as they grow.
+    only reports at one number of examples: a Fréchet distance falls as they grow. Raises TypeError
+    for what is no `Features`, and otherwise as each of the metrics.
     """
+    for name, side in (("real", real), ("fake", fake)):
+        if not isinstance(side, Features):
+            raise TypeError(f"{name}: {type(side).__name__}, expected Features, as `extract` gives")
     precision, recall = precision_recall(real.vectors, fake.vectors, k)
     density, coverage = density_coverage(real.vectors, fake.vectors, k)
     return Report(

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from ganlib.metrics.inputs import feature_matrix, feature_pair
+from ganlib.nets.sizes import whole
 
 
 def inception_score(probabilities: Tensor, splits: int | None = None) -> float | Tensor:
@@ -15,8 +16,8 @@ def inception_score(probabilities: Tensor, splits: int | None = None) -> float |
     mean and deviation Salimans et al. (2016, section 4) report for ten. Raises ValueError for
     rows that are no probabilities, or fewer examples than splits.
     """
-    if splits is not None and splits < 1:
-        raise ValueError(f"splits={splits}: expected 1 or more")
+    if splits is not None:
+        splits = whole("splits", splits)
     p = feature_matrix(probabilities, "probabilities", at_least=splits or 1)
     off = (p.sum(1) - 1).abs()
     if (p < 0).any() or off.max() > 1e-4:
@@ -50,16 +51,15 @@ def kernel_distance(
     (Bińkowski et al., 2018, report the mean and deviation over such blocks); generator: the
     source of the draws, default torch's global one. Returns a float, or an estimate for each
     subset, (subsets,). It may be negative: without bias, 0 is the middle and not the least.
-    Raises ValueError for features that are not finite, too few, or of different dimensions.
+    Raises ValueError for features that are not finite, too few, of different dimensions, or so
+    large that float64 does not hold their kernels (beyond about 1e51).
     """
     a, b = feature_pair(features_a, features_b, ("features_a", "features_b"))
     if subsets is None:
         return float(_unbiased_mmd(a, b))
-    if subsets < 1 or not 2 <= subset_size <= min(len(a), len(b)):
-        raise ValueError(
-            f"subsets={subsets} of subset_size={subset_size}: expected 1 or more, of 2 to "
-            f"{min(len(a), len(b))} examples"
-        )
+    subsets = whole("subsets", subsets)
+    # So many examples are there of each, and two make a pair.
+    subset_size = whole("subset_size", subset_size, 2, min(len(a), len(b)))
     estimates = []
     for _ in range(subsets):
         chosen = [torch.randperm(len(x), generator=generator)[:subset_size] for x in (a, b)]
@@ -69,7 +69,14 @@ def kernel_distance(
 
 def _unbiased_mmd(a: Tensor, b: Tensor) -> Tensor:
     """E k(a, a') + E k(b, b') - 2 E k(a, b) over pairs of different examples."""
-    return _within(a) + _within(b) - 2 * _kernel_sum(a, b) / (len(a) * len(b))
+    squared = _within(a) + _within(b) - 2 * _kernel_sum(a, b) / (len(a) * len(b))
+    if not torch.isfinite(squared):
+        largest = max(float(x.abs().max()) for x in (a, b))
+        raise ValueError(
+            f"features of size {largest:.3g}: float64 does not hold their kernels, third powers of "
+            "products; expected smaller ones"
+        )
+    return squared
 
 
 def _within(x: Tensor) -> Tensor:

@@ -7,12 +7,16 @@ from scipy.special import bdtrc
 from torch import Tensor
 
 from ganlib.games.classification import Classification
-from ganlib.metrics.inputs import feature_pair
+from ganlib.metrics.inputs import factor_to_one, feature_pair
 from ganlib.nets import Perceptron
+from ganlib.nets.sizes import whole
 from ganlib.optimisers import adam, cosine
 from ganlib.play import Recipe, play
 from ganlib.runtime import Run
 from ganlib.streams import Minibatches
+
+# In deviations; a network of few layers takes this in without overflow.
+FARTHEST = 1e18
 
 
 class TwoSampleTest(NamedTuple):
@@ -37,9 +41,13 @@ def classifier_two_sample_test(
     than half are told right no more often than by a fair coin: a p-value below one half is never
     too small (Lopez-Paz and Oquab, 2017, section 3; Hoeffding, 1956). A network that learns nothing
     makes the test weak, not wrong. Raises ValueError for features that are not finite, of different
-    dimensions, or too few.
+    dimensions, or too few, and a seed or a number of rounds that is none.
     """
+    seed, rounds = whole("seed", seed, 0, 2**63 - 1), whole("rounds", rounds)
     a, b = feature_pair(features_a, features_b, ("features_a", "features_b"), at_least=8)
+    # Each feature is standardized, so no power of two makes a difference to what is learnt.
+    factors = factor_to_one(torch.cat([a, b]).abs().amax(0))
+    a, b = a * factors, b * factors
     draws = torch.Generator().manual_seed(seed)
     size = min(len(a), len(b)) // 2 * 2
     a, b = (x[torch.randperm(len(x), generator=draws)[:size].to(x.device)] for x in (a, b))
@@ -47,7 +55,8 @@ def classifier_two_sample_test(
     training = torch.cat([a[:half], b[:half]])
     mean, scale = training.mean(0), training.std(0)
     scale = torch.where(scale > 0, scale, 1.0)
-    a, b = (((x - mean) / scale).float() for x in (a, b))
+    # What the other half holds can be so far from this one that float32 does not hold it.
+    a, b = (((x - mean) / scale).clamp(-FARTHEST, FARTHEST).float() for x in (a, b))
     labels = torch.arange(2, device=a.device).repeat_interleave(half)
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)

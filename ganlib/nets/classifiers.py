@@ -3,17 +3,21 @@
 from torch import Tensor, nn
 
 from ganlib.nets.perceptrons import Float
+from ganlib.nets.sizes import whole
 
 
 class DigitClassifier(nn.Module):
     """Images (batch, channels, 28, 28) in [-1, 1] to logits (batch, classes), by way of features.
 
     Three convolutions with batch normalization, each followed by a halving, then a layer of
-    `features` units, whose values `embed` gives. width: channels of the first convolution.
+    `features` units, whose values `embed` gives. width: channels of the first convolution. Raises
+    ValueError for sizes below 1.
     """
 
     def __init__(self, classes: int = 10, channels: int = 1, width: int = 32, features: int = 128):
         super().__init__()
+        classes, channels = whole("classes", classes), whole("channels", channels)
+        width, features = whole("width", width), whole("features", features)
         self.settings = {
             "classes": classes,
             "channels": channels,

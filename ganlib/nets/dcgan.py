@@ -1,9 +1,10 @@
 """Convolutional networks for images (Radford et al., 2016): a generator and its mirror."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ganlib.nets.perceptrons import Float, Layers
+from ganlib.nets.sizes import whole
 
 
 class DCGANGenerator(Layers):
@@ -12,10 +13,13 @@ class DCGANGenerator(Layers):
     Strided transposed convolutions with batch normalization (Radford et al., 2016). The side is
     halved as often as it stays whole and at least 4: 28 grows from 7, and 32 from 4. `width` is
     the number of channels before the last layer; it doubles with each layer towards the noise.
+    Raises ValueError for sizes of which there is none.
     """
 
     def __init__(self, noise_size: int = 64, side: int = 28, channels: int = 1, width: int = 64):
         halvings, base = _halvings(side)
+        noise_size, channels = whole("noise_size", noise_size), whole("channels", channels)
+        side, width = int(side), whole("width", width)
         filters = width * 2 ** (halvings - 1)
         layers: list[nn.Module] = [
             nn.Unflatten(1, (noise_size, 1, 1)),
@@ -40,6 +44,15 @@ class DCGANGenerator(Layers):
         }
         _initialise(self)
 
+    def forward(self, noise: Tensor) -> Tensor:
+        """The images; ValueError for noise of another size."""
+        if noise.shape[1:] != (self.settings["noise_size"],):
+            raise ValueError(
+                f"noise of shape {tuple(noise.shape)}: expected "
+                f"(batch, {self.settings['noise_size']})"
+            )
+        return super().forward(noise)
+
 
 class DCGANDiscriminator(Layers):
     """Images (batch, channels, side, side) to logits (batch,); the mirror of `DCGANGenerator`.
@@ -47,11 +60,14 @@ class DCGANDiscriminator(Layers):
     The logit is log D(x) - log(1 - D(x)): a sigmoid turns it into the probability D(x).
     normalized: with batch normalization. Without, the answer to one image does not depend on the
     others in its batch, which a penalty on the gradient at each image needs (Gulrajani et al.,
-    2017, section 4).
+    2017, section 4). Raises ValueError for sizes of which there is none.
     """
 
     def __init__(self, side: int = 28, channels: int = 1, width: int = 64, normalized: bool = True):
         halvings, base = _halvings(side)
+        side, channels, width = int(side), whole("channels", channels), whole("width", width)
+        if not isinstance(normalized, bool):
+            raise ValueError(f"normalized={normalized!r}: expected True or False")
         settings = {"side": side, "channels": channels, "width": width, "normalized": normalized}
         layers: list[nn.Module] = [
             nn.Conv2d(channels, width, 4, stride=2, padding=1),
@@ -68,15 +84,25 @@ class DCGANDiscriminator(Layers):
         self.settings = settings
         _initialise(self)
 
+    def forward(self, images: Tensor) -> Tensor:
+        """The logits; ValueError for images of another size, which could give several each."""
+        channels, side = self.settings["channels"], self.settings["side"]
+        if images.shape[1:] != (channels, side, side):
+            raise ValueError(
+                f"images of shape {tuple(images.shape)}: expected (batch, {channels}, {side}, "
+                f"{side})"
+            )
+        return super().forward(images)
+
 
 def _halvings(side: int) -> tuple[int, int]:
     """How often `side` can be halved while it stays whole and at least 4, and what is left."""
-    halvings = 0
-    while side % 2 == 0 and side // 2 >= 4:
-        side, halvings = side // 2, halvings + 1
+    halvings, left = 0, whole("side", side)
+    while left % 2 == 0 and left // 2 >= 4:
+        left, halvings = left // 2, halvings + 1
     if halvings == 0:
         raise ValueError(f"side={side} is too small or odd: expected an even number of 8 or more")
-    return halvings, side
+    return halvings, left
 
 
 @torch.no_grad()

@@ -1,6 +1,10 @@
 """Fully connected networks, and the two small layers that all networks share."""
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
+
+from ganlib.nets.sizes import whole
 
 
 class Float(nn.Module):
@@ -15,7 +19,7 @@ class Layers(nn.Sequential):
     """A sequence of layers of which a slice is a plain `nn.Sequential`, say for features."""
 
     def __getitem__(self, index: int | slice) -> nn.Module:
-        """One layer, or a network of several."""
+        """One layer, or a network of several; IndexError past the last."""
         if isinstance(index, slice):
             return nn.Sequential(*list(self)[index])
         return super().__getitem__(index)
@@ -25,23 +29,22 @@ class Perceptron(Layers):
     """A fully connected network: (batch, inputs) to (batch, outputs), float32.
 
     widths: the width of each hidden layer. activation: the nonlinearity, a class of `torch.nn` by
-    name. Raises ValueError for widths below 1 or a name that is none.
+    name. Raises ValueError for sizes that are no whole numbers of 1 or more, or no such name.
     """
 
     def __init__(
         self,
         inputs: int,
         outputs: int,
-        widths: tuple[int, ...] = (64, 64),
+        widths: Sequence[int] = (64, 64),
         activation: str = "ReLU",
     ):
-        widths = tuple(widths)
-        if min(inputs, outputs, *widths) < 1:
-            raise ValueError(
-                f"inputs={inputs}, outputs={outputs}, widths={widths}: expected 1 or more of each"
-            )
+        if not isinstance(widths, Sequence):
+            raise ValueError(f"widths={widths!r}: expected a list of whole numbers")
+        inputs, outputs = whole("inputs", inputs), whole("outputs", outputs)
+        widths = tuple(whole("a width of widths", width) for width in widths)
         nonlinearity = getattr(nn, activation, None) if isinstance(activation, str) else None
-        if nonlinearity is None:
+        if not isinstance(nonlinearity, type) or not issubclass(nonlinearity, nn.Module):
             raise ValueError(
                 f"activation={activation!r}: expected the name of a class of torch.nn, say 'Tanh'"
             )
@@ -56,6 +59,13 @@ class Perceptron(Layers):
             "activation": activation,
         }
 
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The outputs; ValueError for inputs of another size."""
+        expected = self.settings["inputs"]
+        if not inputs.ndim or inputs.shape[-1] != expected:
+            raise ValueError(f"inputs of shape {tuple(inputs.shape)}: expected (batch, {expected})")
+        return super().forward(inputs)
+
 
 class Logit(Perceptron):
     """A fully connected discriminator or critic: (batch, inputs) to one number each, (batch,)."""
@@ -63,7 +73,7 @@ class Logit(Perceptron):
     def __init__(
         self,
         inputs: int,
-        widths: tuple[int, ...] = (64, 64),
+        widths: Sequence[int] = (64, 64),
         activation: str = "ReLU",
     ):
         super().__init__(inputs, 1, widths, activation)

@@ -44,14 +44,26 @@ def lmconv_rows(maps: Tensor, curves: list[Tensor]) -> dict[str, Tensor]:
 
     maps: (orders, count, height, width), nats. curves: the orders. Returns log-likelihoods in
     nats, (count,), by row: the whole image, and for each missing half an adversarial order (the
-    missing half first, as if nothing had been observed) and maximum-context ones.
+    missing half first, as if nothing had been observed) and maximum-context ones. Raises
+    ValueError unless there is a map for each curve, and for each half a curve that draws it first
+    and two that draw it last.
     """
+    if maps.ndim != 4 or len(maps) != len(curves) or not curves:
+        raise ValueError(
+            f"maps of shape {tuple(maps.shape)}: expected ({len(curves)}, count, height, width), "
+            "a map for each of one or more curves"
+        )
     whole = maps.sum(dim=(2, 3))
     rows = {"whole, 1 order": whole[0], "whole, 8 orders": ensemble_log_likelihood(whole)}
     for name, missing in halves(*maps.shape[2:]).items():
         part = (maps * missing).sum(dim=(2, 3))
         context = [i for i, curve in enumerate(curves) if orders.visits_last(curve, missing)]
         against = [i for i, curve in enumerate(curves) if orders.visits_last(curve, ~missing)]
+        if not against or len(context) != 2:
+            raise ValueError(
+                f"{len(against)} of the curves draw the {name} first and {len(context)} last: "
+                "expected 1 or more and 2, as the eight reflections of the S-curve do"
+            )
         rows[f"{name}, adversarial order"] = part[against[0]]
         rows[f"{name}, 1 maximum-context order"] = part[context[0]]
         rows[f"{name}, 2 maximum-context orders"] = ensemble_log_likelihood(part[context])
@@ -98,6 +110,8 @@ def main() -> None:
     parser.add_argument("--device", choices=runtime.DEVICES, default="auto")
     parser.add_argument("--images", type=int, default=10_000, help="fewer for a quick look")
     options = parser.parse_args()
+    if not 2 <= options.images <= 10_000:
+        parser.error(f"--images {options.images}: expected 2 to 10000, for a mean and its error")
     run = runtime.start("paper", options.device, 0)
     rows = []
     for row in measure(options.images, run.device):
