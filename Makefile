@@ -25,7 +25,7 @@ $(BIN)/papermill --no-progress-bar --cwd chapters -k python3 -p preset $(PRESET)
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help book test units strict smoke verify run claims notebooks likelihoods bench lab clean
+.PHONY: help book test units strict smoke verify run claims notebooks likelihoods bench torture lab clean
 
 help: ## explain these verbs
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -82,6 +82,9 @@ likelihoods: $(READY) ## compute the table of likelihoods from the shipped chain
 
 bench: $(READY) ## measure ganlib against the textbook way
 	$(BIN)/python -m benchmarks
+
+torture: $(READY) ## kill training at random moments, a hundred times, and compare what comes of it
+	$(BIN)/python tests/torture.py --kills 100
 
 lab: $(READY) ## open the chapters in JupyterLab
 	$(BIN)/jupyter lab chapters

@@ -14,28 +14,84 @@ from collections.abc import Callable, Iterator
 
 import numpy
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.rows import row
-from ganlib.datasets import mnist, to_signed_unit
+from ganlib.datasets import gaussian_ring, mnist, to_signed_unit
 from ganlib.games.minimax import NonSaturating
-from ganlib.nets import DCGANDiscriminator, DCGANGenerator
+from ganlib.nets import DCGANDiscriminator, DCGANGenerator, Logit, Perceptron
 from ganlib.optimisers import adam
 from ganlib.play import Recipe, play
 from ganlib.runtime import Run
-from ganlib.streams import Minibatches
+from ganlib.streams import Draws, Minibatches
 
 SIDE, BATCH, NOISE = 32, 64, 100
 # Blocks of rounds, ours and theirs in turn, so that a machine whose speed drifts is fair to both.
 BLOCKS, ROUNDS, WARM_UP = 7, 8, 3
+SMALL_BATCH, SMALL_BLOCKS, SMALL_ROUNDS = 64, 15, 400
 
 
 def rows(run: Run) -> list[dict]:
     """Milliseconds a round and their ratio, in the run's precision and in float32."""
     float32 = dataclasses.replace(run, precision=torch.float32)
     pairs = [(_textbook, run), (_tutorial, run), (_textbook, float32), (_tutorial, float32)]
-    return [_row(baseline, ours) for baseline, ours in pairs]
+    return [*(_row(baseline, ours) for baseline, ours in pairs), _small_row(run)]
+
+
+def _small_row(run: Run) -> dict:
+    """Eight Gaussians and networks of 128 units: what the loop itself costs.
+
+    The baseline is the shortest loop that trains the same game: no bar, no history, and no look at
+    a loss.
+    """
+    ours, bare = _small_ours(run), _small_bare(run)
+    for step in (ours, bare):
+        step(SMALL_ROUNDS)
+    pairs = []
+    for _ in range(SMALL_BLOCKS):
+        mine, other = (_milliseconds(step, run, SMALL_ROUNDS) for step in (ours, bare))
+        pairs.append((mine, other))
+    return row("play-small-vs-bare", pairs, "ms a round")
+
+
+def _small_pair() -> tuple[Perceptron, Logit]:
+    return Perceptron(2, 2, (128, 128)), Logit(2, (128, 128))
+
+
+def _small_ours(run: Run) -> Callable[[int], None]:
+    generator, discriminator = _small_pair()
+    game = run.place(NonSaturating(generator, discriminator, 2))
+    stream = Draws(gaussian_ring(), SMALL_BATCH, run.device)
+    optimisers = {name: adam(player, 1e-3) for name, player in game.players.items()}
+
+    def step(rounds: int) -> None:
+        with contextlib.redirect_stderr(io.StringIO()):
+            play(Recipe("small", game, stream, optimisers, rounds), run)
+
+    return step
+
+
+def _small_bare(run: Run) -> Callable[[int], None]:
+    generator, discriminator = (network.to(run.device) for network in _small_pair())
+    optimiser_g, optimiser_d = adam(generator, 1e-3), adam(discriminator, 1e-3)
+    ring = gaussian_ring()
+
+    def step(rounds: int) -> None:
+        for _ in range(rounds):
+            real = ring.sample((SMALL_BATCH,)).to(run.device)
+            with torch.no_grad():
+                fake = generator(torch.randn(SMALL_BATCH, 2, device=run.device))
+            optimiser_d.zero_grad()
+            loss = -logsigmoid(discriminator(real)).mean() - logsigmoid(-discriminator(fake)).mean()
+            loss.backward()
+            optimiser_d.step()
+            optimiser_g.zero_grad()
+            fake = generator(torch.randn(SMALL_BATCH, 2, device=run.device))
+            (-logsigmoid(discriminator(fake)).mean()).backward()
+            optimiser_g.step()
+
+    return step
 
 
 def _row(baseline: Callable[[Run], Callable[[int], None]], run: Run) -> dict:
@@ -47,12 +103,13 @@ def _row(baseline: Callable[[Run], Callable[[int], None]], run: Run) -> dict:
     return row(f"play-{precision}-vs-{baseline.__name__.strip('_')}", pairs, "ms a round")
 
 
-def _milliseconds(step: Callable[[int], None], run: Run) -> float:
+def _milliseconds(step: Callable[[int], None], run: Run, rounds: int | None = None) -> float:
+    rounds = rounds or ROUNDS
     _wait(run)
     began = time.perf_counter()
-    step(ROUNDS)
+    step(rounds)
     _wait(run)
-    return (time.perf_counter() - began) / ROUNDS * 1000
+    return (time.perf_counter() - began) / rounds * 1000
 
 
 def _wait(run: Run) -> None:

@@ -1,9 +1,10 @@
 """The library behind *Chains and Games*: every chapter of the book imports it.
 
 Start with `games.rules` and `games.minimax`: what a game is, and the first one. `play` trains every
-game, from a `Recipe` (`state`) that `recipes` builds by name out of `nets` and `datasets`;
-`runtime` decides where, `checkpoints` and `progress` keep and show how far it came. `divergences`
-and `metrics` judge, `claims` and `figures` put it on the page.
+game, from a `Recipe` (`state`) that `recipes` builds by name out of `nets`, `streams` and
+`optimisers`; `runtime` decides where, `checkpoints` and `progress` keep and show how far it came.
+`shipped` are the trained networks. `divergences` and `metrics` judge, `tables` and `claims` record,
+`pages` and `figures` show.
 """
 
 __version__ = "0.1.0"

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from ganlib.nets.sizes import whole
 from ganlib.paths import data_folder
+from ganlib.sizes import whole
 
 # Folder in `data/`, bytes and MD5 of each file, both of what is inside where it is gzipped.
 KNOWN_FILES = {

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, grid_sample, pad
 
-from ganlib.nets.sizes import whole
+from ganlib.sizes import whole
 
 
 def gaussian_noise(

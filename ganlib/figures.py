@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ganlib.nets.sizes import whole
+from ganlib.sizes import whole
 
 GREY = "#808080"
 # Okabe and Ito's palette, which colour-blind readers can tell apart; one hue a role.

@@ -9,7 +9,7 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from ganlib.nets.sizes import whole
+from ganlib.sizes import whole
 
 
 class Progress:

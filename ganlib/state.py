@@ -9,7 +9,6 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -479,13 +478,15 @@ def _check_slots(
 ) -> None:
     """What an optimiser remembers of each weight is one number, or as many as the weight has."""
     weights = [p for group in optimiser.param_groups for p in group["params"]]
+    groups = [number for number, g in enumerate(optimiser.param_groups) for _ in g["params"]]
     slots = _slots(saved, player)
-    for one, other in pairwise(slots.values()):
-        if one.keys() != other.keys():
-            raise ValueError(f"the optimiser of {player!r} has {sorted(one)} and {sorted(other)}")
     for index, memory in slots.items():
         if not 0 <= index < len(weights):
             raise ValueError(f"the optimiser of {player!r} has a weight {index} too many")
+        first = next(other for other in range(len(groups)) if groups[other] == groups[index])
+        alike = slots.get(first, memory)
+        if memory.keys() != alike.keys():
+            raise ValueError(f"the optimiser of {player!r} has {[*alike]} and {[*memory]}")
         for slot, tensor in memory.items():
             if tensor.numel() not in (1, weights[index].numel()):
                 raise ValueError(

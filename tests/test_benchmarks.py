@@ -15,7 +15,7 @@ from ganlib.chains.layers import MaskedConvolution, Whole
 
 
 def test_the_command_writes_one_row_for_each_baseline_and_precision(monkeypatch, tmp_path, capsys):
-    for name in ("BLOCKS", "ROUNDS", "WARM_UP"):
+    for name in ("BLOCKS", "ROUNDS", "WARM_UP", "SMALL_BLOCKS", "SMALL_ROUNDS"):
         monkeypatch.setattr(training, name, 1)
     for module in (chains, metrics):
         monkeypatch.setattr(module, "rows", lambda run: [])
@@ -23,7 +23,7 @@ def test_the_command_writes_one_row_for_each_baseline_and_precision(monkeypatch,
     monkeypatch.setattr(sys, "argv", ["benchmarks", "--device", "cpu", "--json", str(path)])
     command.main()
     rows = json.loads(path.read_text(encoding="utf-8"))
-    assert len(rows) == 4
+    assert len(rows) == 5
     shown = capsys.readouterr().out
     for row in rows:
         assert row.keys() == {"name", "ours", "baseline", "ratio", "unit", "device"}

@@ -12,8 +12,8 @@ from torch import Tensor
 from ganlib.chains import orders
 from ganlib.chains.layers import MaskedConvolution, Whole
 from ganlib.chains.models import Chain
-from ganlib.nets.sizes import whole
 from ganlib.runtime import full_precision
+from ganlib.sizes import whole
 
 
 def influence(

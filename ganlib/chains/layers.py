@@ -15,7 +15,7 @@ from torch.nn.functional import conv2d, linear, pad
 
 from ganlib.chains import masks, orders
 from ganlib.chains.masks import Group, Plan
-from ganlib.nets.sizes import whole
+from ganlib.sizes import whole
 
 
 class MaskedConvolution(nn.Module):
@@ -177,7 +177,8 @@ class Whole:
         if self.memories is not None and not is_picture:
             self.memories[layer] = x
         plan, weight, bias = layer.plan(self), layer.allowed_weight(), layer.bias
-        if torch.is_autocast_enabled(x.device.type):
+        # On meta tensors, of a rehearsal, there is no autocast to ask for.
+        if not x.is_meta and torch.is_autocast_enabled(x.device.type):
             precision = torch.get_autocast_dtype(x.device.type)
             x, weight, bias = x.to(precision), weight.to(precision), bias.to(precision)
         if plan.is_dense:

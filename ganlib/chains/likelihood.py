@@ -13,8 +13,8 @@ from torch.nn.functional import cross_entropy
 
 from ganlib.chains import orders
 from ganlib.chains.models import Chain
-from ganlib.nets.sizes import whole
 from ganlib.runtime import full_precision
+from ganlib.sizes import whole
 
 
 @torch.inference_mode()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ganlib.chains import orders
-from ganlib.nets.sizes import whole
+from ganlib.sizes import whole
 
 # No network looks further. Beyond, the sums of taps and pixels would not fit their integers.
 LARGEST_KERNEL, LARGEST_DILATION = 1023, 2**16

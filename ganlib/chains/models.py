@@ -13,7 +13,7 @@ from torch.nn.functional import relu
 
 from ganlib.chains import masks, orders
 from ganlib.chains.layers import Columns, MaskedConvolution, Whole, WithinPixel
-from ganlib.nets.sizes import whole
+from ganlib.sizes import whole
 
 WHOLE_NUMBERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from ganlib.nets.sizes import whole
+from ganlib.sizes import whole
 
 Curve = Callable[[int, int], Tensor]
 

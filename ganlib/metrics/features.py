@@ -16,9 +16,9 @@ from ganlib import checkpoints
 from ganlib.checkpoints import CheckpointError
 from ganlib.metrics.inputs import numbers
 from ganlib.nets import DigitClassifier
-from ganlib.nets.sizes import whole
 from ganlib.runtime import full_precision
 from ganlib.shipped import trained_network
+from ganlib.sizes import whole
 
 Extractor = Callable[[Tensor], tuple[Tensor, Tensor]]
 

@@ -19,7 +19,7 @@ from ganlib.metrics.inputs import (
     numbers,
     scaled_to_one,
 )
-from ganlib.nets.sizes import whole
+from ganlib.sizes import whole
 
 # The share of the traces that rounding may take from the fast way to a distance.
 PRECISION = 1e-9

@@ -18,8 +18,8 @@ from ganlib.metrics.inputs import (
     numbers,
     scaled_to_one,
 )
-from ganlib.nets.sizes import whole
 from ganlib.runtime import full_precision
+from ganlib.sizes import whole
 
 # Entries of the largest table that is held at once.
 TABLE = 2**24

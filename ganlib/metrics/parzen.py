@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ganlib.metrics.inputs import check_finite, factor_to_one, numbers, scaled_to_one
-from ganlib.nets.sizes import whole
+from ganlib.sizes import whole
 
 
 def parzen_log_likelihood(

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ganlib.metrics.inputs import feature_matrix, feature_pair
-from ganlib.nets.sizes import whole
+from ganlib.sizes import whole
 
 
 def inception_score(probabilities: Tensor, splits: int | None = None) -> float | Tensor:

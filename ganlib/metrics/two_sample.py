@@ -9,10 +9,10 @@ from torch import Tensor
 from ganlib.games.classification import Classification
 from ganlib.metrics.inputs import factor_to_one, feature_pair
 from ganlib.nets import Perceptron
-from ganlib.nets.sizes import whole
 from ganlib.optimisers import adam, cosine
 from ganlib.play import Recipe, play
 from ganlib.runtime import Run
+from ganlib.sizes import whole
 from ganlib.streams import Minibatches
 
 # In deviations; a network of few layers takes this in without overflow.

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from ganlib.nets.perceptrons import Float
-from ganlib.nets.sizes import whole
+from ganlib.sizes import whole
 
 
 class DigitClassifier(nn.Module):

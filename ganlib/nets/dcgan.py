@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ganlib.nets.perceptrons import Float, Layers
-from ganlib.nets.sizes import whole
+from ganlib.sizes import whole
 
 
 class DCGANGenerator(Layers):

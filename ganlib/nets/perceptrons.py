@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ganlib.nets.sizes import whole
+from ganlib.sizes import whole
 
 
 class Float(nn.Module):

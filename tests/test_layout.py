@@ -1,0 +1,60 @@
+"""The library's modules import downwards only, in the order of its design."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+LIBRARY = Path(__file__).parents[1] / "ganlib"
+# From the ground up; modules of one floor may use one another.
+FLOORS = (
+    ("sizes", "runtime", "paths", "identity"),
+    ("datasets", "streams", "disturbances"),
+    ("nets",),
+    ("games",),
+    ("optimisers", "processes", "checkpoints", "progress", "state", "play"),
+    ("chains",),
+    ("divergences",),
+    ("shipped",),
+    ("metrics",),
+    ("recipes",),
+    ("tables",),
+    ("claims", "pages"),
+    ("figures",),
+    ("__main__",),
+)
+FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
+MODULES = sorted(LIBRARY.rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """The top names within ganlib that a module imports."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            first, *rest = node.module.split(".")
+            if first == "ganlib":
+                names |= {rest[0]} if rest else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            parts = [alias.name.split(".") for alias in node.names]
+            names |= {part[1] for part in parts if part[0] == "ganlib" and len(part) > 1}
+    return names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(LIBRARY)))
+def test_no_import_runs_upwards(path):
+    here = path.relative_to(LIBRARY).with_suffix("").parts[0]
+    if here == "__init__":
+        assert not imported(path)
+        return
+    for name in imported(path):
+        assert FLOOR[name] <= FLOOR[here], f"{here} imports {name}, which lies above it"
+
+
+def test_every_recipes_name_is_written_once():
+    from ganlib.recipes import RECIPES
+
+    text = "".join(path.read_text(encoding="utf-8") for path in (LIBRARY / "recipes").glob("*.py"))
+    for name in RECIPES:
+        assert f"def {name.replace('-', '_')}(" in text
+        assert f'"{name}"' not in text.replace('builds the recipe "minimax-mnist"', "")
