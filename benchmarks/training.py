@@ -130,7 +130,7 @@ def _ours(run: Run) -> Callable[[int], None]:
 
     def step(rounds: int) -> None:
         with contextlib.redirect_stderr(io.StringIO()):  # no progress bar every few rounds
-            play(Recipe("play", game, stream, optimisers, rounds), run)
+            play(Recipe("play", game, stream, optimisers, rounds, precision=run.precision), run)
 
     return step
 

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+import torch
+
 from ganlib import runtime
 from ganlib.play import play
 from ganlib.recipes import RECIPES, build, checkpoint_path
@@ -30,6 +32,8 @@ def main() -> None:
     recipe = build(options.recipe, run)
     checkpoint = options.checkpoint or checkpoint_path(recipe, run)
     outcome = play(recipe, run, checkpoint=checkpoint, save_every=options.save_every)
+    if run.world > 1:
+        torch.distributed.destroy_process_group()
     if options.export and run.rank == 0:
         export(recipe.name, outcome.averages, run, outcome.rounds, outcome.seconds)
 

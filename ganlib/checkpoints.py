@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from ganlib.identity import digest
@@ -59,9 +59,11 @@ def read(path: Path | str, foreign: bool = False) -> tuple[dict[str, Tensor], di
     Raises CheckpointError for a file that is missing, damaged or not of this kind.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            texts = dict(file.metadata() or {})
+        # Read once, so that a file replaced at this moment is the old one or the new one whole.
+        content = Path(path).read_bytes()
+        tensors = load(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        texts = header.get("__metadata__", {})
         if foreign:
             return tensors, texts
         expected = texts.pop("digest", None)

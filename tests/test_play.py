@@ -375,7 +375,14 @@ def convolutional(run: runtime.Run, rounds: int = 30) -> Recipe:
     )
     optimisers = {name: adam(player, 1e-3) for name, player in game.players.items()}
     return Recipe(
-        "convolutional", game, stream, optimisers, rounds, {"generator": 0.9}, schedule=cosine
+        "convolutional",
+        game,
+        stream,
+        optimisers,
+        rounds,
+        {"generator": 0.9},
+        schedule=cosine,
+        precision=run.precision,
     )
 
 
