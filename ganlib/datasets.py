@@ -240,7 +240,7 @@ class GaussianMixture(MixtureSameFamily):
         return bool((probabilities == probabilities[0]).all())
 
     def sample(self, sample_shape: Iterable[int] = ()) -> Tensor:
-        """Samples on the device of the means, (*sample_shape, dimensions)."""
+        """Samples on the device of the means, of shape `sample_shape` and then (dimensions,)."""
         if self.batch_shape:
             return super().sample(torch.Size(sample_shape))
         normal = self.component_distribution.base_dist

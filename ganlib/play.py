@@ -320,8 +320,8 @@ def _given_back(recipe: Recipe) -> Iterator[None]:
     """
     game = recipe.game
     wanted = [(parameter, parameter.requires_grad) for parameter in game.parameters()]
-    groups = [g for optimiser in recipe.optimisers.values() for g in optimiser.param_groups]
-    rates = [(group, group["lr"]) for group in groups]
+    optimisers = list(recipe.optimisers.values())
+    rates = [[group["lr"] for group in optimiser.param_groups] for optimiser in optimisers]
     for player in recipe.movers:
         game.players[player].train()
     for parameter, _ in wanted:
@@ -332,8 +332,10 @@ def _given_back(recipe: Recipe) -> Iterator[None]:
         for parameter, flag in wanted:
             parameter.requires_grad_(flag)
             parameter.grad = None
-        for group, rate in rates:
-            group["lr"] = rate
+        # Resuming gives an optimiser new groups.
+        for optimiser, given in zip(optimisers, rates, strict=True):
+            for group, rate in zip(optimiser.param_groups, given, strict=True):
+                group["lr"] = rate
         for player in recipe.movers:
             game.players[player].eval()
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from ganlib.runtime import DEVICES, PRESETS, Run, describe, mixed_seed, start
+from ganlib.runtime import DEVICES, PRESETS, Run, describe, full_precision, mixed_seed, start
 
 CPU_INFO = Path("/proc/cpuinfo")
 whole_numbers = st.integers(0, 2**64)
@@ -87,6 +87,21 @@ def test_start_keeps_its_choices(monkeypatch):
     assert (run.rank, run.world) == (0, 1)
 
 
+@pytest.mark.parametrize(
+    "rank, world",
+    [("0", None), (None, "2"), ("2", "2"), ("-1", "2"), ("0", "0"), ("one", "2"), ("0", "")],
+)
+def test_a_place_among_processes_that_cannot_be_is_refused(rank, world, monkeypatch):
+    for name, text in (("RANK", rank), ("WORLD_SIZE", world)):
+        monkeypatch.delenv(name, raising=False)
+        if text is not None:
+            monkeypatch.setenv(name, text)
+    with pytest.raises(ValueError) as caught:
+        start("smoke", "cpu")
+    said = f"RANK={rank!r} and WORLD_SIZE={world!r}"
+    assert all(words in str(caught.value) for words in (said, "from 0 to WORLD_SIZE - 1"))
+
+
 @pytest.mark.skipif(not CPU_INFO.exists(), reason="needs /proc/cpuinfo")
 def test_the_cpu_takes_bfloat16_only_where_it_multiplies_it():
     flags = CPU_INFO.read_text().split()
@@ -138,6 +153,34 @@ def test_autocast_multiplies_in_the_asked_precision(precision):
         assert (matrix @ matrix).dtype == precision
 
 
+def test_there_is_no_autocast_where_a_run_is_rehearsed():
+    run = Run("smoke", torch.device("meta"), 0, torch.bfloat16)
+    matrix = torch.ones(4, 4, device="meta")
+    for precision in (None, torch.bfloat16):
+        with run.autocast(precision):
+            assert (matrix @ matrix).dtype == torch.float32
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+@pytest.mark.parametrize("error", [None, KeyError])
+def test_full_precision_is_for_a_while(allowed, error, monkeypatch):
+    backends = torch.backends.cuda.matmul, torch.backends.cudnn
+    for backend in backends:
+        monkeypatch.setattr(backend, "allow_tf32", allowed)
+    matrix = torch.ones(4, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        try:
+            with full_precision("cpu"):
+                assert (matrix @ matrix).dtype == torch.float32
+                assert not any(backend.allow_tf32 for backend in backends)
+                if error is not None:
+                    raise error
+        except KeyError:
+            assert error is KeyError
+        assert (matrix @ matrix).dtype == torch.bfloat16
+    assert [backend.allow_tf32 for backend in backends] == [allowed, allowed]
+
+
 def test_place_lays_convolutions_out_channels_last():
     module = nn.Sequential(nn.Conv2d(3, 5, 3), nn.Flatten(), nn.Linear(5, 2))
     placed = run_on_cpu(torch.float32).place(module)
@@ -149,7 +192,8 @@ def test_place_lays_convolutions_out_channels_last():
 
 def test_describe_tells_the_versions_and_the_machine():
     description = describe(run_on_cpu(torch.bfloat16))
-    assert description["torch"] == version("torch")
+    # The package's own version lacks the "+cu130" of the ordinary wheel.
+    assert description["torch"] == torch.__version__
     assert description["numpy"] == version("numpy")
     assert description["python"] == platform.python_version()
     assert description["precision"] == "bfloat16"
