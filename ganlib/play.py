@@ -343,7 +343,8 @@ def _given_back(recipe: Recipe) -> Iterator[None]:
 @contextmanager
 def _at_rest(state: State) -> Iterator[None]:
     """All players in eval mode and with the owner's `requires_grad`, then as they were."""
-    modes = [(module, module.training) for module in state.recipe.game.modules()]
+    networks = (state.recipe.game, *state.averages.networks.values())
+    modes = [(module, module.training) for network in networks for module in network.modules()]
     for parameters in state.trainable.values():
         for parameter in parameters:
             parameter.requires_grad_(True)

@@ -97,7 +97,7 @@ def test_every_flipped_bit_of_an_exported_network_is_found(tmp_path):
     network = Perceptron(2, 1, WIDTHS)
     checkpoints.export(path, network, {"recipe": "x", "rounds": 3})
     content, before = path.read_bytes(), repr(network.state_dict())
-    for place, bit in flips(content, 200, seed=1):
+    for place, bit in flips(content, 60, seed=1):
         path.write_bytes(flipped(content, place, bit))
         with pytest.raises(CheckpointError):
             checkpoints.restore(path, network)

@@ -152,7 +152,7 @@ def set_to(name, value):
 
 
 WRONG = {
-    "another's optimiser": (others_weights, "holds weights that are not 'there's"),
+    "another's optimiser": (others_weights, "holds weights that are not 'there'"),
     "half an optimiser": (half_the_weights, "lacks .*expected all its weights"),
     "frozen": (lambda made: made.game.there.requires_grad_(False), "all of its weights are froz"),
     "no turns": (lambda made: setattr(made.game, "turns", ()), "the game has no turns"),
@@ -291,7 +291,9 @@ def test_float32_is_the_precision_unless_another_is_asked_for(precision, run):
     seen = set()
 
     def pay(game, parts):
-        seen.add((torch.is_autocast_enabled("cpu"), game.there(torch.ones(1, 2)).dtype))
+        seen.add(
+            (torch.is_autocast_enabled("cpu"), torch.mm(torch.ones(1, 1), torch.ones(1, 1)).dtype)
+        )
         return parts
 
     changes = {} if precision is None else {"precision": precision}

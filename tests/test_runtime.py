@@ -161,12 +161,20 @@ def test_there_is_no_autocast_where_a_run_is_rehearsed():
             assert (matrix @ matrix).dtype == torch.float32
 
 
+@pytest.fixture
+def backends():
+    found = torch.backends.cuda.matmul, torch.backends.cudnn
+    flags = [backend.allow_tf32 for backend in found]
+    yield found
+    for backend, flag in zip(found, flags, strict=True):
+        backend.allow_tf32 = flag
+
+
 @pytest.mark.parametrize("allowed", [True, False])
 @pytest.mark.parametrize("error", [None, KeyError])
-def test_full_precision_is_for_a_while(allowed, error, monkeypatch):
-    backends = torch.backends.cuda.matmul, torch.backends.cudnn
+def test_full_precision_is_for_a_while(allowed, error, backends):
     for backend in backends:
-        monkeypatch.setattr(backend, "allow_tf32", allowed)
+        backend.allow_tf32 = allowed
     matrix = torch.ones(4, 4)
     with torch.autocast("cpu", torch.bfloat16):
         try:
