@@ -61,7 +61,7 @@ def grid(low: float, high: float, points: int = 2001) -> tuple[Tensor, Tensor]:
     ends = all(isinstance(end, Real) and not isinstance(end, bool) for end in (low, high))
     whole = isinstance(points, Integral) and not isinstance(points, bool)
     if (
-        not (ends and whole and points >= 2 and -DENSEST < low < high < DENSEST)
+        not (ends and whole and 2 <= points < 2**31 and -DENSEST < low < high < DENSEST)
         or (high - low) / (points - 1) < sys.float_info.min
     ):
         raise ValueError(

@@ -62,7 +62,8 @@ def play(
 
     checkpoint: a file to resume from if it exists, and to save to at once, every `save_every`
         rounds and at the end. On the CPU a run that was killed ends with the very weights of one
-        that was not. No two processes may train with one file.
+        that was not (of several processes: if no loss depends on a buffer of its own process).
+        No two processes may train with one file.
     observe: called with the number of finished rounds and the players by name, averaged where the
         recipe averages them: before the first round, every `observe_every` rounds, and at the end.
         All players are in eval mode then, and with the owner's `requires_grad`. It may return

@@ -356,7 +356,9 @@ class State:
         }
         for name, tensor in tensors.items():
             part, _, rest = name.partition("/")
-            parts.setdefault(part, {})[rest] = tensor
+            if part not in parts:
+                raise CheckpointError(f"{path} cannot be resumed: what {name} is, is not known")
+            parts[part][rest] = tensor
         checkpoints.fit(path, parts["game"], self.recipe.game.state_dict(), "model")
         checkpoints.fit(path, parts["average"], self.averages.tensors(), "model")
         _same_run(path, found, expected)

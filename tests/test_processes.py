@@ -104,6 +104,7 @@ run = runtime.start("smoke", "cpu", 0)
 
 # From two to two.
 play(recipe("non-saturating"), run, checkpoint=folder / "whole", save_every=5)
+run = runtime.start("smoke", "cpu", 0)  # so that the first weights are the same again
 interrupted(recipe("non-saturating"), run, folder / "resumed", 8, 5)
 assert checkpoints.read(folder / "resumed")[1]["round"] == 5
 torch.manual_seed(123 + run.rank)  # what happens between the two calls must not matter
@@ -121,6 +122,7 @@ for name, tensor in loaded.tensors({}).items():
 play(quadratic(run), run, checkpoint=folder / "one")
 
 # To be gone on with by one.
+run = runtime.start("smoke", "cpu", 0)
 interrupted(quadratic(run), run, folder / "two", 7, 3)
 
 # Each takes its part of every minibatch.
@@ -218,7 +220,7 @@ for function, ranks in (("read", (0, 1)), ("write", (0,))):
         if run.rank != failing:
             assert f"process {failing} of this run has failed" in str(error), error
 
-assert not (folder / "read.lock").exists()
+assert run.rank or not (folder / "read.lock").exists()
 play(quadratic(run), run, checkpoint=folder / "read")
 """
 
