@@ -237,10 +237,10 @@ HANGING = """
 (folder / ("here" + os.environ["RANK"])).touch()
 while not all((folder / f"here{rank}").exists() for rank in (0, 1)):
     time.sleep(0.01)
-runtime.PATIENCE = timedelta(seconds=3)
+runtime.PATIENCE = timedelta(seconds=6)
 run = runtime.start("smoke", "cpu", 0)
 processes.agree(run, None)
-deadline = time.monotonic() + 20
+deadline = time.monotonic() + 50
 while run.rank == 1 and time.monotonic() < deadline:
     if (folder / "over").exists():
         sys.exit()
@@ -250,7 +250,7 @@ try:
     processes.agree(run, None)
 except RuntimeError as error:
     seconds = time.monotonic() - began
-    assert 2 < seconds < 10, seconds
+    assert 4 < seconds < 40, seconds
     print("gave up:", error)
     (folder / "over").touch()
 else:
