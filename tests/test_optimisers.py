@@ -157,7 +157,7 @@ class Peeking(Game):
 
     def reads(self, x: torch.Tensor) -> torch.Tensor:
         loss = self.player(x).mean()
-        return loss if float(loss) > 0 else -loss
+        return loss if float(loss.detach()) > 0 else -loss
 
     def mixes(self, x: torch.Tensor) -> torch.Tensor:
         return (self.player(x) * torch.ones(4, 1)).mean()
