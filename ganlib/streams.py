@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ganlib.identity import described, digest
 from ganlib.runtime import mixed_seed
+from ganlib.sizes import whole
 
 
 class Minibatches:
@@ -193,10 +194,7 @@ class Together:
 
 
 def _check_share(size: int, rank: int, world: int) -> None:
-    for name, number, least in (("size", size, 1), ("world", world, 1), ("rank", rank, 0)):
-        if isinstance(number, bool) or not isinstance(number, int) or number < least:
-            raise ValueError(f"{name}={number!r}: expected a whole number, {least} or more")
-    if rank >= world:
-        raise ValueError(f"rank={rank} of world={world} processes: expected 0 to {world - 1}")
+    whole("size", size)
+    whole("rank", rank, 0, whole("world", world) - 1)
     if size % world:
         raise ValueError(f"size={size} cannot be split evenly over {world} processes")
