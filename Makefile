@@ -3,34 +3,34 @@
 PYTHON ?= python3
 PRESET ?= book
 SEEDS ?= 0 1 2 3 4
+REPEATS ?= 30
+JOBS ?= 2
 # The chapters are what the table of contents says.
 CHAPTERS := $(shell sed -n 's|^ *- file: chapters/\(.*\)|\1|p' _toc.yml)
 CHAPTER ?= $(CHAPTERS)
 # These two only show what the others measured, so they run after them.
 PAGES := ledger scoreboard
 MEASURING = $(filter-out $(PAGES),$(CHAPTER))
-NOTEBOOKS = $(CHAPTER:%=chapters/%.ipynb)
+# Of notebooks side by side the longest begin; one that is not named here may be longer still.
+LONGEST := pixelcnn lmconv minimax evaluation
+IN_TURN = $(filter-out $(LONGEST) $(PAGES),$(CHAPTER)) $(filter $(CHAPTER),$(LONGEST) $(PAGES))
 
 BIN := .venv/bin
 READY := .venv/ready
-EXECUTE := $(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level=WARN \
-  --ExecutePreprocessor.record_timing=False --ExecutePreprocessor.timeout=-1
-export PYDEVD_DISABLE_FILE_VALIDATION := 1
-
-# Run $$chapter at $$seed with papermill; its log is shown only when it fails.
-define PAPERMILL
-echo "papermill $$chapter ($(PRESET), seed $$seed)"; out=runs/$$chapter-$(PRESET)-$$seed; \
-$(BIN)/papermill --no-progress-bar --cwd chapters -k python3 -p preset $(PRESET) -p seed $$seed \
-  chapters/$$chapter.ipynb $$out.ipynb 2> $$out.log || { cat $$out.log; exit 1; }
-endef
+RUN := $(BIN)/python tests/chapter.py
+# Two things at a time, one thread each, and a thread that waits does not spin.
+export OMP_NUM_THREADS := 1
+export OMP_WAIT_POLICY := PASSIVE
+SIDE_BY_SIDE := $(MAKE) --no-print-directory -j$(JOBS)
 
 .DEFAULT_GOAL := help
-.PHONY: help book test units strict smoke verify run claims notebooks likelihoods bench torture lab clean
+.PHONY: help book test units strict smoke verify budget run claims spread notebooks likelihoods bench torture lab clean
 
 help: ## explain these verbs
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{ printf "make %-12s %s\n", $$1, $$2 }'
 	@echo
-	@echo "CHAPTER=\"$(CHAPTERS)\"  PRESET=smoke|book|paper  SEEDS=\"$(SEEDS)\"  narrow run, claims and notebooks"
+	@echo "CHAPTER=\"$(CHAPTERS)\"  PRESET=smoke|book|paper  SEEDS=\"$(SEEDS)\"  narrow run, claims and notebooks;"
+	@echo "JOBS=$(JOBS) notebooks or tests run at a time"
 
 $(READY): requirements.txt tests/requirements-alone.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit(f"Python 3.11 to 3.13 is needed, this is {v[0]}.{v[1]}: try make PYTHON=python3.12")'
@@ -44,38 +44,56 @@ book: $(READY) ## render the book from the committed outputs, to _build/html/ind
 	$(BIN)/jupyter-book build . --quiet
 	@echo "Open _build/html/index.html"
 
-test: units strict smoke verify ## check everything that CI checks
+test: units strict smoke verify budget ## check everything that CI checks
 
-units: $(READY) ## unit and property tests
+units: $(READY) ## unit and property tests, side by side
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest -n $(JOBS) tests
 
 strict: $(READY) ## build the book and fail on any warning
 	$(BIN)/jupyter-book build . --all --quiet -n -W --keep-going --path-output _build/strict
 
-smoke: $(READY) ## run every chapter with papermill at the smoke preset
-	@$(MAKE) --no-print-directory run PRESET=smoke
+smoke: $(READY) ## run every chapter with papermill at the smoke preset (smoke-minimax: one)
+	@$(SIDE_BY_SIDE) $(IN_TURN:%=smoke-%)
 
-verify: $(READY) ## run every chapter again and compare with its committed outputs
-	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=1200 $(NOTEBOOKS)
+verify: $(READY) ## run every chapter again and compare with its committed outputs (verify-minimax: one)
+	@$(SIDE_BY_SIDE) $(IN_TURN:%=verify-%)
+
+budget: $(READY) ## say which chapter took longer than promised when it last ran
+	@$(RUN) budget
 
 run: $(READY) ## run chapters with papermill into runs/ (PRESET=, CHAPTER=)
-	@mkdir -p runs
-	@seed=0; for chapter in $(CHAPTER); do $(PAPERMILL); done
+	@$(SIDE_BY_SIDE) $(IN_TURN:%=run-%)
 
 claims: $(READY) ## measure the claims of chapters at several seeds, into data/results (CHAPTER=, SEEDS=)
-	@mkdir -p runs
-	@for chapter in $(MEASURING); do for seed in $(SEEDS); do $(PAPERMILL); \
-	  $(BIN)/python -m ganlib.claims $$out.ipynb || exit 1; \
-	done; done
-	$(EXECUTE) $(PAGES:%=chapters/%.ipynb)
+	@$(SIDE_BY_SIDE) $(foreach seed,$(SEEDS),$(MEASURING:%=claims-%-$(seed)))
+	@for page in $(PAGES); do $(RUN) place $$page || exit 1; done
+
+spread: $(READY) ## repeat the measurement of every stochastic claim (CHAPTER=, REPEATS=)
+	@$(SIDE_BY_SIDE) $(MEASURING:%=spread-%)
+	@for page in $(PAGES); do $(RUN) place $$page || exit 1; done
 
 notebooks: $(READY) ## run chapters in place at the book preset: how outputs are committed (CHAPTER=)
-	@for chapter in $(MEASURING); do \
-	  $(EXECUTE) chapters/$$chapter.ipynb && $(BIN)/python -m ganlib.claims chapters/$$chapter.ipynb || exit 1; \
-	done
-	$(EXECUTE) $(PAGES:%=chapters/%.ipynb)
+	@$(SIDE_BY_SIDE) $(MEASURING:%=place-%)
+	@for page in $(PAGES); do $(RUN) place $$page || exit 1; done
+
+# A target for each chapter, and what `claims` needs for each of its seeds.
+smoke-%: $(READY)
+	@$(RUN) run $* --preset smoke
+verify-%: $(READY)
+	@$(RUN) verify $*
+run-%: $(READY)
+	@$(RUN) run $* --preset $(PRESET)
+spread-%: $(READY)
+	@$(RUN) spread $* --repeats $(REPEATS)
+place-%: $(READY)
+	@$(RUN) place $*
+define CLAIMS_AT
+claims-%-$(1): $(READY)
+	@$(RUN) claims $$* --preset $(PRESET) --seed $(1)
+endef
+$(foreach seed,$(SEEDS),$(eval $(call CLAIMS_AT,$(seed))))
 
 likelihoods: $(READY) ## compute the table of likelihoods from the shipped chains, into data/results
 	$(BIN)/python -m ganlib.tables.likelihoods

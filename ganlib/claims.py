@@ -1,8 +1,9 @@
 """The executable ledger: what the book claims, measured where it is claimed.
 
 A cell that checks a claim raises when the claim fails and prints a line that is the same on
-every machine. The measured value rides along in the output's metadata, from where `collect`
-takes it into `data/results/`; `pages` makes the ledger and the scoreboard from what lies there.
+every machine but for what follows the word "measured:". The record rides along in the output's
+metadata, from where `collect` takes it into `data/results/`; `pages` makes the ledger and the
+scoreboard from what lies there.
 """
 
 import argparse
@@ -10,17 +11,22 @@ import json
 import math
 import os
 import re
+import statistics
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from numbers import Real
 from pathlib import Path
+from typing import Any
 
 from ganlib.paths import results_folder
-from ganlib.runtime import PRESETS, Run
+from ganlib.runtime import PRESETS, Run, mixed_seed
+from ganlib.sizes import whole
 
 # What a claim or a chapter may be called: it stands in addresses and in HTML.
 NAME = re.compile(r"[A-Za-z0-9-]+")
+# How often `make spread` repeats the measurement of every stochastic claim.
+REPEATS = "GANLIB_REPEATS"
 
 
 class ClaimError(AssertionError):
@@ -63,20 +69,36 @@ class Score:
     made_at: str | None = None
 
 
-KINDS = {"claims": Claim, "scores": Score}
+@dataclass(frozen=True)
+class Spread:
+    """What independent repeats of one claim's measurement gave, and the bounds it has to keep."""
+
+    id: str
+    chapter: str
+    values: list
+    at_least: float | None
+    at_most: float | None
+    seed: int
+    preset: str
+
+
+KINDS = {"claims": Claim, "scores": Score, "spreads": Spread}
 
 
 class Ledger:
     """The claims and scores of one chapter in one run.
 
     chapter: the name of its notebook: letters, digits and hyphens. run: the run that measures
-    them, from `runtime.start`. Raises ValueError for another name, TypeError for no run.
+    them, from `runtime.start`. repeats: how often to repeat the measurement of every claim that
+    says how; default what GANLIB_REPEATS says in the environment, else 0. Raises ValueError for
+    another name or number, TypeError for no run.
     """
 
-    def __init__(self, chapter: str, run: Run):
+    def __init__(self, chapter: str, run: Run, repeats: int | None = None):
         if not isinstance(run, Run):
             raise TypeError(f"run: {run!r:.60}, expected a Run, which runtime.start makes")
         self.chapter, self.run = _named(chapter, "chapter"), run
+        self.repeats = _repeats() if repeats is None else whole("repeats", repeats, 0)
         self.checked: dict[str, Claim] = {}
         self.scored: dict[tuple[str, str], Score] = {}
 
@@ -89,12 +111,15 @@ class Ledger:
         measured: float,
         at_most: float | None = None,
         at_least: float | None = None,
+        again: Callable[[int], float] | None = None,
     ) -> None:
         """Check that `measured` lies within its bounds, and show a line that says so.
 
         name: the claim's id is `chapter.name`; letters, digits and hyphens. statement: one
         sentence. quantity: what was measured. at_most, at_least: the bounds, one or both,
-        inclusive and finite.
+        inclusive and finite. again: takes a seed and measures once more, with randomness that
+        depends on the seed alone; called only where the ledger repeats measurements, whose
+        spread shows how much room the bounds leave.
         Raises ClaimError when the value is outside or not finite, ValueError for bounds that are
         none and for a name that is none or was already checked in this run, TypeError for what is
         no number or no text.
@@ -131,13 +156,29 @@ class Ledger:
                 f"measured {claim.measured:.6g} (seed {claim.seed}, preset {claim.preset})"
             )
         self.checked[claim.id] = claim
+        # The sanitizer of the notebooks' tests blanks what follows "measured:".
         _show(
-            f"✓ {claim.id}: {statement} [{claim.bound}]",
+            f"✓ {claim.id}: {statement} [{claim.bound}] measured: {claim.measured:.3g}",
             f'<a id="{anchor(claim.id)}"></a>✓ **{claim.id}** · {markdown(statement)} '
-            f"*Holds:* {markdown(claim.bound)}.",
-            "claims",
-            asdict(claim),
+            f"*Holds:* {markdown(claim.bound)}; measured: {number(claim.measured)}.",
+            {"claims": asdict(claim)} | self._repeated(claim, at_least, at_most, again),
         )
+
+    def _repeated(
+        self,
+        claim: Claim,
+        at_least: float | None,
+        at_most: float | None,
+        again: Callable[[int], float] | None,
+    ) -> dict[str, dict]:
+        """The record of a claim's repeated measurements; none where it is not repeated."""
+        if again is None or not self.repeats:
+            return {}
+        seeds = [mixed_seed(self.run.seed, repeat) for repeat in range(1, self.repeats + 1)]
+        values = [_finite(again(seed), f"{claim.id}: measured again") for seed in seeds]
+        run = {"seed": self.run.seed, "preset": self.run.preset}
+        spread = Spread(claim.id, claim.chapter, values, at_least, at_most, **run)
+        return {"spreads": asdict(spread)}
 
     def score(
         self,
@@ -202,18 +243,19 @@ class Ledger:
         )
         self.scored[table, row] = score
         line = f"{row}, reported {text} {unit}: on the scoreboard."
-        _show(line, markdown(line), "scores", asdict(score))
+        _show(line, markdown(line), {"scores": asdict(score)})
 
 
 def collect(notebooks: Iterable[Path], folder: Path | None = None) -> dict[str, int]:
     """Take the records of executed notebooks into `folder` (default `data/results`).
 
-    Records replace those of the same chapter, seed and preset, and there is one file for claims
-    and one for scores. A chapter makes the same claims and records the same rows at every seed:
-    so what none of its notebooks in this call has any more goes, at every seed of that preset.
-    Other presets, other chapters, and a chapter whose notebooks hold no record at all, keep theirs.
+    Records replace those of the same chapter, seed and preset, and there is one file for each
+    kind. A chapter makes the same claims and records the same rows at every seed: so what none of
+    its notebooks in this call has any more goes, at every seed of that preset. Other presets, other
+    chapters, and a chapter whose notebooks hold no record at all, keep theirs; and where no
+    measurement was repeated, the spreads of an earlier time stay.
 
-    Both files are written beside their places before either is replaced, and nothing changes when
+    All files are written beside their places before any is replaced, and nothing changes when
     this raises. Returns how many records each file gained. Raises ValueError for a notebook that
     is none, was not executed, has a failed cell, a record twice or those of several runs; for two
     notebooks of one run; for a damaged file in `folder`, or one that cannot be written.
@@ -238,24 +280,33 @@ def collect(notebooks: Iterable[Path], folder: Path | None = None) -> dict[str, 
             seen[run] = path
         for kind in KINDS:
             fresh[kind] += found[kind]
-    again = {(chapter, preset) for chapter, _, preset in seen}
     texts = {}
     for kind, new in fresh.items():
-        made = {(r["chapter"], r["preset"], *_name(r)) for r in new}
-        kept = [
-            r
-            for r in load(kind, folder)
-            if (r["chapter"], r["preset"]) not in again
-            or (_run(r) not in seen and (r["chapter"], r["preset"], *_name(r)) in made)
-        ]
+        if kind == "spreads":
+            # Repeats are a tool's work of their own: most runs make none, and say nothing of them.
+            renewed = {(r["chapter"], r["preset"]) for r in new}
+            kept = [r for r in load(kind, folder) if (r["chapter"], r["preset"]) not in renewed]
+        else:
+            kept = [r for r in load(kind, folder) if _stays(r, new, seen)]
         records = sorted(kept + new, key=lambda r: (r["chapter"], r["preset"], r["seed"]))
-        texts[f"{kind}.json"] = json.dumps(records, indent=1, ensure_ascii=False, allow_nan=False)
+        if new or kind != "spreads":
+            text = json.dumps(records, indent=1, ensure_ascii=False, allow_nan=False)
+            texts[f"{kind}.json"] = text
     _replace(folder, texts)
     return {kind: len(records) for kind, records in fresh.items()}
 
 
+def _stays(record: dict, new: list[dict], seen: Iterable[tuple[str, int, str]]) -> bool:
+    """Whether a kept record outlives new ones: of another chapter or preset, or another seed's."""
+    chapter, _, preset = _run(record)
+    if (chapter, preset) not in {(name, size) for name, _, size in seen}:
+        return True
+    made = {(r["chapter"], r["preset"], *_name(r)) for r in new}
+    return _run(record) not in seen and (chapter, preset, *_name(record)) in made
+
+
 def load(kind: str, folder: Path | None = None) -> list[dict]:
-    """The committed records of one kind, "claims" or "scores"; none where there is no file.
+    """The committed records of one kind, one of `KINDS`; none where there is no file.
 
     Raises ValueError for another kind, and for a damaged file one that names it and says how to
     restore it.
@@ -305,6 +356,20 @@ def number(value: float) -> str:
     return f"${power}$" if mantissa == "1" else f"${mantissa} \\cdot {power}$"
 
 
+def room(spread: Mapping[str, Any]) -> float:
+    """How far the nearer bound of a spread's record lies from its mean, in standard deviations.
+
+    Below 0 where the mean itself is outside, or a value is; infinite where all values are one.
+    """
+    values = spread["values"]
+    mean, deviation = statistics.fmean(values), statistics.pstdev(values)
+    low = -math.inf if spread["at_least"] is None else spread["at_least"]
+    high = math.inf if spread["at_most"] is None else spread["at_most"]
+    if not low <= min(values) <= max(values) <= high:
+        return -1.0
+    return min(mean - low, high - mean) / deviation if deviation else math.inf
+
+
 def anchor(claim: str) -> str:
     """The name in HTML of the place where a claim is shown, by the claim's id."""
     chapter, _, name = _text(claim, "claim").partition(".")
@@ -325,14 +390,21 @@ def markdown(text: str) -> str:
     return "".join(pieces)
 
 
-def _show(plain: str, markdown: str, kind: str, record: dict) -> None:
+def _repeats() -> int:
+    text = os.environ.get(REPEATS, "0")
+    if not text.isdecimal():
+        raise ValueError(f"{REPEATS}={text!r} in the environment: expected a whole number")
+    return int(text)
+
+
+def _show(plain: str, markdown: str, records: dict[str, dict]) -> None:
     if "IPython" in sys.modules:
         from IPython import get_ipython
         from IPython.display import display
 
         if get_ipython() is not None:
             data = {"text/plain": plain, "text/markdown": markdown}
-            display(data, raw=True, metadata={"ganlib": {kind: record}})
+            display(data, raw=True, metadata={"ganlib": records})
             return
     print(plain)
 
@@ -433,16 +505,24 @@ def _fault(kind: str, record: object) -> str | None:
             return f"has {name}: {value!r:.60}"
         if isinstance(value, float | int) and not abs(value) <= sys.float_info.max:
             return f"has {name}: {value}, which is not finite"
-    names = record["id"].split(".") if kind == "claims" else [record["chapter"]]
+    names = record["id"].split(".") if "id" in record else [record["chapter"]]
     if names[0] != record["chapter"] or not all(map(NAME.fullmatch, names)):
         return f"is called {record.get('id', record['chapter'])!r:.60}"
-    if kind == "claims" and len(names) != 2:
+    if "id" in record and len(names) != 2:
         return f"is called {record['id']!r:.60}"
     if record["preset"] not in PRESETS or record["seed"] < 0:
         return f"is of preset {record['preset']!r:.60}, seed {record['seed']}"
     if kind == "scores":
         return _fault_of_score(record)
+    if kind == "spreads" and not _are_finite(record["values"]):
+        return f"has values: {record['values']!r:.60}"
     return None
+
+
+def _are_finite(values: list) -> bool:
+    """Whether there are one or more, and each is a finite number."""
+    numbers = [v for v in values if isinstance(v, float | int) and not isinstance(v, bool)]
+    return bool(values) and len(numbers) == len(values) and all(map(math.isfinite, numbers))
 
 
 def _fault_of_score(record: dict) -> str | None:

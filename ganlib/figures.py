@@ -4,16 +4,22 @@ Figures have no background and use greys and hues that read on white and on blac
 """
 
 import inspect
+import json
 import math
 import re
 import textwrap
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from io import BytesIO
+from string import Template
 
 import matplotlib.pyplot as plt
 import numpy
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor
 
 from ganlib.sizes import whole
@@ -209,6 +215,90 @@ def _numbers(values: object, what: str) -> numpy.ndarray:
     return array
 
 
+def scrub(
+    frames: Sequence[Figure], labels: Sequence[str], alt: str, *, what: str = "", start: int = -1
+) -> None:
+    """Show figures as one picture that the reader scrubs with a slider; no kernel is needed.
+
+    The slider works by mouse, touch and arrow keys. Where scripts do not run (on GitHub, in print,
+    in a PDF) the picture of `start` stands alone. frames: figures of one size, which are closed.
+    labels: one for each, shown beside the slider, say "round 300". alt: what the picture shows, for
+    those who cannot see it. what: names the slider, default `alt`. start: which frame is shown
+    first, default the last.
+    Raises ValueError for fewer than two frames, another number of labels, figures of several sizes,
+    no alt, or a start that is no frame; TypeError for what are no figures or no texts.
+    """
+    from IPython.display import display
+
+    frames, labels = list(frames), list(labels)
+    for frame in frames:
+        if not isinstance(frame, Figure):
+            raise TypeError(f"frames: {frame!r:.60}, expected matplotlib's figures")
+    for text in (*labels, alt, what):
+        if not isinstance(text, str):
+            raise TypeError(f"labels, alt and what: {text!r:.60}, expected texts")
+    if len(frames) < 2 or len(labels) != len(frames):
+        raise ValueError(
+            f"{len(frames)} frames and {len(labels)} labels: expected two frames or more, and a "
+            "label for each"
+        )
+    if not alt.strip():
+        raise ValueError("alt: empty, expected what the picture shows")
+    if len({tuple(frame.get_size_inches()) for frame in frames}) > 1:
+        raise ValueError("frames of several sizes: expected one size")
+    start = range(len(frames))[whole("start", start, -len(frames), len(frames) - 1)]
+    pictures = [_picture(frame) for frame in frames]
+    for frame in frames:
+        plt.close(frame)
+    page = _SCRUB.substitute(
+        alt=escape(alt, quote=True),
+        what=escape(what or alt, quote=True),
+        still=pictures[start],
+        frames=escape(json.dumps(pictures), quote=True),
+        labels=escape(json.dumps(labels, ensure_ascii=False), quote=True),
+        label=escape(labels[start]),
+        start=start,
+        last=len(frames) - 1,
+    )
+    display(
+        {
+            "text/html": page,
+            "image/png": pictures[start],
+            "text/plain": f"{what or alt} ({len(frames)} pictures)",
+        },
+        raw=True,
+    )
+
+
+# Only where scripts run does the picture's `onload` uncover the slider and give it its frames.
+_SCRUB = Template("""\
+<div class="scrub" data-frames="$frames" data-labels="$labels">
+<img src="data:image/png;base64,$still" alt="$alt" style="max-width: 100%" onload="\
+const box = this.parentElement, bar = box.querySelector('input');\
+const labels = JSON.parse(box.dataset.labels), frames = JSON.parse(box.dataset.frames);\
+const says = box.querySelector('output'), picture = this; picture.onload = null;\
+bar.oninput = () => { picture.src = 'data:image/png;base64,' + frames[bar.value];\
+ says.textContent = labels[bar.value]; bar.setAttribute('aria-valuetext', labels[bar.value]); };\
+bar.setAttribute('aria-valuetext', labels[bar.value]); bar.closest('[hidden]').hidden = false;">
+<div hidden><label style="display: flex; align-items: center; gap: 1em">
+<input type="range" min="0" max="$last" value="$start" step="1" aria-label="$what" \
+style="flex: 1; height: 44px; accent-color: #0a84c6; touch-action: manipulation">
+<output style="min-width: 8em">$label</output>
+</label></div>
+</div>""")
+
+
+def _picture(figure: Figure) -> str:
+    """A figure as a PNG of few colours, in base64: a slider holds dozens of them."""
+    drawn = BytesIO()
+    figure.savefig(drawn, format="png", dpi=110)
+    small = BytesIO()
+    Image.open(drawn).quantize(64, method=Image.Quantize.FASTOCTREE).save(
+        small, format="png", optimize=True
+    )
+    return b64encode(small.getvalue()).decode()
+
+
 def show_source(*objects: object) -> None:
     """Show the source code of library objects on the page, as it is in the library.
 
@@ -267,7 +357,7 @@ def panels(count: int, titles: Sequence[str] = (), **options: object) -> tuple[F
         raise ValueError(f"{len(titles)} titles for {count} panels: expected one for each at most")
     try:
         figure, axes = plt.subplots(1, count, squeeze=False, **options)
-    except AttributeError as error:
+    except (AttributeError, RuntimeError) as error:
         raise TypeError(f"panels: {error}") from None
     for panel, title in zip(axes[0], titles, strict=False):
         panel.set_title(title)

@@ -1,7 +1,7 @@
 """The two pages that are made from what the chapters measured: the ledger and the scoreboard."""
 
 import re
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 from ganlib.claims import anchor, load, markdown, number
@@ -11,25 +11,30 @@ from ganlib.paths import data_folder
 def ledger_page(folder: Path | None = None) -> str:
     """Every claim with its bound and what was measured, chapter by chapter, as Markdown.
 
+    The last column has the spread of independent repeats of the measurement, where there are any.
+
     folder: where `claims.collect` wrote; default `data/results`. Raises ValueError for a damaged
     file there.
     """
     records = [r for r in load("claims", folder) if r["preset"] == "book"]
+    spreads = {r["id"]: r for r in load("spreads", folder) if r["preset"] == "book"}
     parts = []
     for chapter in in_reading_order({r["chapter"] for r in records}):
         here = [r for r in records if r["chapter"] == chapter]
         seeds = ", ".join(str(seed) for seed in sorted({r["seed"] for r in here}))
-        rows = ["| claim | bound | measured |", "|---|---|---|"]
+        rows = ["| claim | bound | measured | repeated |", "|---|---|---|---|"]
         for name in dict.fromkeys(r["id"] for r in here):
             same = [r for r in here if r["id"] == name]
-            values = [r["measured"] for r in same]
-            low, high = number(min(values)), number(max(values))
-            span = low if low == high else f"{low} to {high}"
+            repeated = ""
+            if name in spreads:
+                values = spreads[name]["values"]
+                repeated = f"{_span(values)} ({len(values)} times)"
             link = f'<a href="{chapter}.html#{anchor(name)}">{name.split(".", 1)[1]}</a>'
             cells = [
                 f"{link}: {markdown(same[-1]['statement'])}",
                 markdown(same[-1]["bound"]),
-                span,
+                _span([r["measured"] for r in same]),
+                repeated,
             ]
             rows.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
         title = f"**[{chapter}]({chapter}.ipynb)**, measured at seeds {seeds}"
@@ -81,6 +86,11 @@ def in_reading_order(chapters: Set[str]) -> list[str]:
         text = contents.read_text(encoding="utf-8")
         listed = re.findall(r"^ *- file: chapters/(\S+)", text, re.MULTILINE)
     return [c for c in listed if c in chapters] + sorted(chapters - set(listed))
+
+
+def _span(values: Sequence[float]) -> str:
+    low, high = number(min(values)), number(max(values))
+    return low if low == high else f"{low} to {high}"
 
 
 def _cell(text: str) -> str:

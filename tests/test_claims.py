@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+from configparser import ConfigParser
 from pathlib import Path
 
 import nbformat
@@ -57,6 +59,19 @@ def claim(chapter="one", **changes):
     return record | changes
 
 
+def spread(**changes):
+    record = {
+        "id": "one.gap",
+        "chapter": "one",
+        "values": [0.25, 0.5],
+        "at_least": None,
+        "at_most": 1.0,
+        "seed": 0,
+        "preset": "book",
+    }
+    return record | changes
+
+
 def score(**changes):
     record = {
         "chapter": "one",
@@ -101,22 +116,95 @@ def write_records(folder, kind, records):
         ({"at_least": 0, "at_most": 0.5}, "0 ≤ gap ≤ 0.5"),
     ],
 )
-def test_a_claim_that_holds_is_kept_and_shown_without_its_value(capsys, bounds, bound):
+def test_a_claim_that_holds_is_kept_and_shown_with_its_value(capsys, bounds, bound):
     ledger = Ledger("one", RUN)
     ledger.check("gap", "The gap is small.", quantity="gap", measured=0.5, **bounds)
     kept = ledger.checked["one.gap"]
     assert (kept.id, kept.chapter, kept.statement) == ("one.gap", "one", "The gap is small.")
     assert (kept.quantity, kept.bound, kept.measured) == ("gap", bound, 0.5)
     assert (kept.seed, kept.preset) == (3, "book")
-    assert capsys.readouterr().out == f"✓ one.gap: The gap is small. [{bound}]\n"
+    line = f"✓ one.gap: The gap is small. [{bound}] measured: 0.5\n"
+    assert capsys.readouterr().out == line
 
 
-def test_the_line_is_the_same_whatever_was_measured(capsys):
+def sanitized(text):
+    """Text as the notebooks' tests compare it: their file of patterns applied."""
+    patterns = ConfigParser()
+    patterns.read(Path(__file__).parent / "notebooks.cfg", encoding="utf-8")
+    for name in patterns.sections():
+        text = re.sub(patterns[name]["regex"], patterns[name]["replace"], text)
+    return text
+
+
+def test_the_compared_line_is_the_same_whatever_was_measured(capsys):
     lines = set()
-    for measured in (0.1, torch.tensor(0.234567)):
+    for measured in (0.1, torch.tensor(0.234567), 1e-9):
         Ledger("one", RUN).check("gap", "Small.", quantity="gap", measured=measured, at_most=1)
-        lines.add(capsys.readouterr().out)
-    assert len(lines) == 1
+        lines.add(sanitized(capsys.readouterr().out))
+    assert lines == {"✓ one.gap: Small. [gap ≤ 1] measured: ...\n"}
+
+
+def repeated(repeats, again, **bounds):
+    """The records of a claim that is checked once, by kind."""
+    ledger, records = Ledger("one", RUN, repeats), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ganlib.claims._show", lambda *shown: records.append(shown[-1]))
+        ledger.check("gap", "Small.", quantity="gap", measured=0.5, again=again, **bounds)
+    return records[0]
+
+
+def test_a_measurement_is_repeated_at_other_seeds_each_time():
+    seeds = []
+    again = lambda seed: seeds.append(seed) or len(seeds) / 4  # noqa: E731
+    found = repeated(3, again, at_most=1)["spreads"]
+    assert found == {
+        "id": "one.gap",
+        "chapter": "one",
+        "values": [0.25, 0.5, 0.75],
+        "at_least": None,
+        "at_most": 1.0,
+        "seed": 3,
+        "preset": "book",
+    }
+    assert len(set(seeds)) == 3 and all(0 <= seed < 2**63 for seed in seeds)
+    first = list(seeds)
+    repeated(3, again, at_most=1)
+    assert seeds[3:] == first, "the same repeats whenever they are made"
+
+
+def test_nothing_is_repeated_unasked(monkeypatch):
+    def fail(seed):
+        raise AssertionError("repeated")
+
+    monkeypatch.delenv(claims.REPEATS, raising=False)
+    assert repeated(None, fail, at_most=1).keys() == {"claims"}
+    assert repeated(5, None, at_most=1).keys() == {"claims"}
+    monkeypatch.setenv(claims.REPEATS, "2")
+    assert repeated(None, float, at_least=0)["spreads"]["at_least"] == 0
+    monkeypatch.setenv(claims.REPEATS, "some")
+    with pytest.raises(ValueError, match="GANLIB_REPEATS='some' in the environment: expected"):
+        Ledger("one", RUN)
+
+
+def test_a_repeat_that_is_no_number_is_refused():
+    with pytest.raises(ValueError, match="one.gap: measured again nan: expected a finite"):
+        repeated(1, lambda seed: math.nan, at_most=1)
+    with pytest.raises(ValueError, match="repeats=-1"):
+        Ledger("one", RUN, -1)
+
+
+@pytest.mark.parametrize(
+    "values, bounds, room",
+    [
+        ([1.0, 3.0], {"at_most": 4.0}, 2.0),
+        ([1.0, 3.0], {"at_least": -1.0}, 3.0),
+        ([1.0, 3.0], {"at_least": -1.0, "at_most": 4.0}, 2.0),
+        ([1.0, 1.0], {"at_most": 1.0}, math.inf),
+        ([0.0, 0.0, 0.0, 9.0], {"at_most": 8.0}, -1.0),
+    ],
+)
+def test_room_is_the_bounds_distance_in_deviations(values, bounds, room):
+    assert claims.room({"values": values, "at_least": None, "at_most": None} | bounds) == room
 
 
 @pytest.mark.parametrize(
@@ -229,12 +317,13 @@ def test_a_score_is_shown_without_its_value(capsys):
 )
 def test_a_score_that_falls_short_is_recorded_as_such(monkeypatch, better, measured, short):
     records = []
-    monkeypatch.setattr("ganlib.claims._show", lambda *shown: records.append(shown[-2:]))
+    monkeypatch.setattr("ganlib.claims._show", lambda *shown: records.append(shown[-1]))
     Ledger("one", RUN).score(
         "Table 1", "row", unit="bits", reported=2, measured=measured, better=better, how="now"
     )
-    ((kind, record),) = records
-    assert kind == "scores"
+    (kinds,) = records
+    assert kinds.keys() == {"scores"}
+    record = kinds["scores"]
     assert record["falls_short"] is short
     assert (record["measured"], record["reported"], record["better"]) == (measured, "2", better)
 
@@ -278,7 +367,7 @@ def test_records_replace_those_of_the_same_chapter_seed_and_preset(tmp_path):
         shown("claims", claim(id="one.new")),
     ]
     notebook = write_notebook(tmp_path / "one.ipynb", outputs)
-    assert collect([notebook], tmp_path) == {"claims": 2, "scores": 0}
+    assert collect([notebook], tmp_path) == {"claims": 2, "scores": 0, "spreads": 0}
     claims = load("claims", tmp_path)
     assert len(claims) == 5
     assert all(record in claims for record in [claim(measured=0.9), claim(id="one.new"), *others])
@@ -290,7 +379,7 @@ def test_several_notebooks_are_collected_into_a_new_folder(tmp_path, monkeypatch
     assert load("claims") == []
     first = write_notebook(tmp_path / "b.ipynb", [shown("claims", claim("b"))])
     second = write_notebook(tmp_path / "a.ipynb", [shown("scores", score(chapter="a"))])
-    assert collect([first, second]) == {"claims": 1, "scores": 1}
+    assert collect([first, second]) == {"claims": 1, "scores": 1, "spreads": 0}
     assert load("claims", tmp_path / "results") == [claim("b")]
     assert load("scores") == [score(chapter="a")]
 
@@ -325,7 +414,7 @@ def test_a_claim_that_some_notebook_of_the_chapter_makes_stays(tmp_path):
 def test_a_notebook_without_records_changes_nothing(tmp_path):
     write_records(tmp_path, "claims", [claim()])
     empty = write_notebook(tmp_path / "one.ipynb", [])
-    assert collect([empty], tmp_path) == {"claims": 0, "scores": 0}
+    assert collect([empty], tmp_path) == {"claims": 0, "scores": 0, "spreads": 0}
     assert load("claims", tmp_path) == [claim()]
 
 
@@ -345,6 +434,38 @@ def test_two_notebooks_of_one_run_are_refused(tmp_path):
     with pytest.raises(ValueError, match="a.ipynb and .*b.ipynb both hold one at seed 0.*book"):
         collect(paths, tmp_path / "results")
     assert not (tmp_path / "results").exists()
+
+
+def test_spreads_stay_until_they_are_measured_again(tmp_path):
+    def take(seed, *kinds):
+        records = {kind: make(seed=seed) for kind, make in kinds}
+        output = {"output_type": "display_data", "data": {}, "metadata": {"ganlib": records}}
+        collect([write_notebook(tmp_path / "one.ipynb", [output])], tmp_path / "results")
+        return load("spreads", tmp_path / "results")
+
+    both = ("claims", claim), ("spreads", spread)
+    assert take(0, ("claims", claim)) == []
+    assert take(0, *both) == [spread()]
+    assert take(0, ("claims", claim)) == [spread()], "nothing was repeated, so it stays"
+    assert take(5, *both) == [spread(seed=5)], "one set of repeats is kept"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"values": []},
+        {"values": [0.5, None]},
+        {"values": [0.5, True]},
+        {"values": [math.nan]},
+        {"values": 0.5},
+        {"at_most": "1"},
+        {"id": "gap"},
+    ],
+)
+def test_a_damaged_spread_is_refused(tmp_path, changes):
+    write_records(tmp_path, "spreads", [spread(), spread(**{"id": "one.other"} | changes)])
+    with pytest.raises(ValueError, match="spreads.json is damaged: "):
+        load("spreads", tmp_path)
 
 
 def test_a_notebook_of_two_runs_is_refused(tmp_path):
@@ -545,10 +666,12 @@ def test_an_executed_notebook_carries_records_source_quotes_and_titles(tmp_path)
     client.execute(cwd=str(tmp_path))
     ledger_cell, figures_cell, progress_cell, stopped_cell = [c.outputs for c in notebook.cells]
 
-    # Claims and scores: fixed text on the page, the measured value in the metadata alone.
+    # Claims and scores: text on the page, of which only what is measured differs; all digits are
+    # in the metadata alone.
     assert [output.output_type for output in ledger_cell] == ["display_data"] * 2
     checked = ledger_cell[0].data
-    assert checked["text/plain"] == "✓ tiny.sum: It adds up. [4 ≤ the sum ≤ 5]"
+    plain = "✓ tiny.sum: It adds up. [4 ≤ the sum ≤ 5] measured: 4.12"
+    assert checked["text/plain"] == plain
     assert '<a id="claim-tiny-sum"></a>✓ **tiny.sum**' in checked["text/markdown"]
     assert "4.125" not in str(checked) and "1.875" not in str(ledger_cell[1].data)
     path = tmp_path / "tiny.ipynb"
@@ -557,7 +680,7 @@ def test_an_executed_notebook_carries_records_source_quotes_and_titles(tmp_path)
         collect([path], tmp_path)
     del notebook.cells[-1]
     nbformat.write(notebook, path)
-    assert collect([path], tmp_path) == {"claims": 1, "scores": 1}
+    assert collect([path], tmp_path) == {"claims": 1, "scores": 1, "spreads": 0}
     (record,) = load("claims", tmp_path)
     assert record == {
         "id": "tiny.sum",

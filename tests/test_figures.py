@@ -1,6 +1,10 @@
 """Figures: pixels where they belong, running means on their curve, hues that read everywhere."""
 
+import json
 import math
+from base64 import b64decode
+from html.parser import HTMLParser
+from io import BytesIO
 
 import matplotlib
 import numpy
@@ -8,6 +12,7 @@ import pytest
 import torch
 from matplotlib import pyplot
 from matplotlib.colors import to_rgb, to_rgba
+from PIL import Image
 
 from ganlib import figures
 
@@ -292,3 +297,119 @@ def test_colour_images_keep_their_colours_and_the_gaps_stay_transparent():
     assert table.shape == (4, 7, 4)
     assert table[1, 1].tolist() == [1, 0, 0, 1] and table[1, 4].tolist() == [1, 1, 1, 1]
     assert (table[0, :, 3] == 0).all() and (table[:, 3, 3] == 0).all()
+
+
+class Elements(HTMLParser):
+    """The elements of a page, in order: their name and attributes."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.found, self.open, self.text = [], [], ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.found.append((tag, dict(attributes)))
+        if tag not in ("img", "input"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+    def the(self, tag):
+        (attributes,) = [attributes for name, attributes in self.found if name == tag]
+        return attributes
+
+
+def lines_at(heights):
+    """A figure with a line at each height, in the hue of the data."""
+    drawn = []
+    for height in heights:
+        figure, axes = pyplot.subplots(figsize=(3, 2))
+        axes.axhline(height, color=figures.DATA, linewidth=6)
+        axes.set_ylim(0, 1)
+        drawn.append(figure)
+    return drawn
+
+
+@pytest.fixture
+def displayed(monkeypatch):
+    """What is displayed from now on."""
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
+    return shown
+
+
+def pixels(picture):
+    return numpy.asarray(Image.open(BytesIO(b64decode(picture))).convert("RGBA")).astype(float)
+
+
+def test_a_slider_holds_every_frame_and_shows_the_last(displayed):
+    figures.use_style()
+    drawn = lines_at([0.2, 0.5, 0.8])
+    figures.scrub(
+        drawn, ["round 0", "round <5>", 'round "9"'], 'A line "rises" & ends.', what="run"
+    )
+    (data,) = displayed
+    page = Elements(data["text/html"])
+    assert page.open == []
+    box, image, bar = page.found[0][1], page.the("img"), page.the("input")
+    frames = json.loads(box["data-frames"])
+    assert json.loads(box["data-labels"]) == ["round 0", "round <5>", 'round "9"']
+    assert image["alt"] == 'A line "rises" & ends.' and bar["aria-label"] == "run"
+    assert (bar["min"], bar["max"], bar["value"]) == ("0", "2", "2")
+    assert image["src"] == f"data:image/png;base64,{frames[2]}" and data["image/png"] == frames[2]
+    assert 'round "9"' in page.text and data["text/plain"] == "run (3 pictures)"
+    # The line is where it was drawn, in its hue, and the paper is clear, on light and on dark.
+    hue = numpy.array(to_rgb(figures.DATA)) * 255
+    places = []
+    for frame in frames:
+        picture = pixels(frame)
+        assert picture[0, 0, 3] == 0
+        is_line = (abs(picture[..., :3] - hue) < 8).all(-1) & (picture[..., 3] > 200)
+        places.append(is_line.nonzero()[0].mean())
+    assert places[0] > places[1] + 10 > places[2] + 20
+    assert pyplot.get_fignums() == []
+
+
+def test_a_slider_is_hidden_until_its_script_runs(displayed):
+    figures.scrub(lines_at([0.2, 0.5]), ["a", "b"], "A line.", start=0)
+    (data,) = displayed
+    page = Elements(data["text/html"])
+    hidden = [name for name, attributes in page.found if "hidden" in attributes]
+    assert hidden == ["div"]
+    # Nothing shows it but the picture's own script, and what hides it has no style of its own.
+    assert not any("style" in a for n, a in page.found if "hidden" in a)
+    assert ".hidden = false" in page.the("img")["onload"]
+    assert page.the("input")["value"] == "0"
+    assert not any(name in ("script", "link") for name, _ in page.found)
+    assert "http" not in data["text/html"]
+
+
+@pytest.mark.parametrize(
+    "changes, error, complaint",
+    [
+        ({"frames": [0.5]}, ValueError, "1 frames and 2 labels: expected two frames or more"),
+        ({"labels": ["a"]}, ValueError, "2 frames and 1 labels"),
+        ({"alt": " "}, ValueError, "alt: empty"),
+        ({"alt": None}, TypeError, "labels, alt and what: None"),
+        ({"labels": ["a", 1]}, TypeError, "labels, alt and what: 1, expected texts"),
+        ({"start": 2}, ValueError, "start=2"),
+        ({"frames": "figures"}, TypeError, "expected matplotlib's figures"),
+    ],
+)
+def test_a_slider_that_is_none_is_refused(displayed, changes, error, complaint):
+    arguments = {"frames": [0.2, 0.5], "labels": ["a", "b"], "alt": "A line."} | changes
+    if isinstance(arguments["frames"], list):
+        arguments["frames"] = lines_at(arguments["frames"])
+    with pytest.raises(error, match=complaint):
+        figures.scrub(**arguments)
+    assert displayed == []
+
+
+def test_frames_of_several_sizes_are_refused(displayed):
+    frames = [*lines_at([0.5]), pyplot.figure(figsize=(4, 2))]
+    with pytest.raises(ValueError, match="frames of several sizes"):
+        figures.scrub(frames, ["a", "b"], "A line.")

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib import pyplot
 from nonsense import anything, feed, numbers, tensors, things
-from test_claims import claim, score, shown, write_notebook, write_records
+from test_claims import claim, score, shown, spread, write_notebook, write_records
 
 from ganlib import claims, datasets, figures, pages
 from ganlib.claims import ClaimError, Ledger
@@ -70,8 +70,11 @@ def damaged(draw, record):
     return record
 
 
+RECORDS = {"claims": claim, "scores": score, "spreads": spread}
+
+
 def records_of(kind):
-    records = st.lists(damaged(claim() if kind == "claims" else score()), max_size=2)
+    records = st.lists(damaged(RECORDS[kind]()), max_size=2)
     return st.one_of(records, json_values)
 
 
@@ -143,14 +146,14 @@ def test_ledgers_of_nonsense(chapter, run):
 
 
 @some
-@given(st.sampled_from(["claims", "scores"]), st.data())
+@given(st.sampled_from(sorted(RECORDS)), st.data())
 def test_files_of_nonsense(folder, kind, data):
     clear(folder)
     records = data.draw(records_of(kind))
     write_records(folder, kind, records)
     found = feed(claims.load, kind, folder)
     assert found is None or found == records
-    page = feed(pages.ledger_page if kind == "claims" else pages.scoreboard_page, folder)
+    page = feed(pages.scoreboard_page if kind == "scores" else pages.ledger_page, folder)
     assert (page is None) == (found is None)
     before = (folder / f"{kind}.json").read_bytes()
     outputs = [shown("claims", claim()), shown("scores", score())]
@@ -159,7 +162,8 @@ def test_files_of_nonsense(folder, kind, data):
     if found is None:
         assert gained is None and (folder / f"{kind}.json").read_bytes() == before
     else:
-        assert gained == {"claims": 1, "scores": 1} and len(claims.load(kind, folder)) >= 1
+        assert gained == {"claims": 1, "scores": 1, "spreads": 0}
+        assert len(claims.load(kind, folder)) >= (kind != "spreads")
 
 
 @some
@@ -190,7 +194,7 @@ def test_folders_and_kinds_of_nonsense(folder, kind, other):
     feed(claims.load, "claims", other)
     feed(pages.ledger_page, other)
     feed(pages.scoreboard_page, other)
-    assert feed(claims.collect, kind, other) in (None, {"claims": 0, "scores": 0})
+    assert feed(claims.collect, kind, other) in (None, dict.fromkeys(RECORDS, 0))
     shutil.rmtree(folder / "new", ignore_errors=True)
 
 

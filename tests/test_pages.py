@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
-from test_claims import claim, score, write_records
+from test_claims import claim, score, spread, write_records
 
 from ganlib import pages
 from ganlib.pages import ledger_page, scoreboard_page
@@ -35,14 +35,15 @@ def test_the_ledger_page_gives_ranges_over_seeds(tmp_path):
         claim("two"),
     ]
     write_records(tmp_path, "claims", records)
+    write_records(tmp_path, "spreads", [spread(values=[0.25, 0.75, 0.5])])
     page = ledger_page(tmp_path)
     rows = cells_of(page)
     assert page.index("**[one](one.ipynb)**") < page.index("**[two](two.ipynb)**")
     gap, total = '<a href="one.html#claim-one-gap">gap</a>', "claim-one-sum"
     assert [row[1:] for row in rows if "claim-" in row[0]] == [
-        ["gap ≤ 1", "0.125 to 0.25"],
-        [r"\|x\| ≤ 3", "2"],
-        ["gap ≤ 1", "0.5"],
+        ["gap ≤ 1", "0.125 to 0.25", "0.25 to 0.75 (3 times)"],
+        [r"\|x\| ≤ 3", "2", ""],
+        ["gap ≤ 1", "0.5", ""],
     ]
     assert rows[2][0] == f"{gap}: The gap is small."
     assert total in rows[3][0] and rows[3][0].endswith(r"$\|x\|$ is two.")
@@ -139,7 +140,8 @@ def test_text_comes_back_from_a_page_as_it_went_in(tmp_path_factory, text):
     text = f"a{text}a"
     write_records(folder, "claims", [claim(statement=text, bound=text)])
     expected = " ".join(text.splitlines())
-    ((statement, kinds), (bound, bound_kinds), (measured, _)) = read(ledger_page(folder))[0]
+    cells = read(ledger_page(folder))[0]
+    (statement, kinds), (bound, bound_kinds), (measured, _), _ = cells
     assert (statement, bound, measured) == (f"gap: {expected}", expected, "0.5")
     known = {"text", "text_special", "math_inline"}
     assert kinds <= known | {"html_inline"} and bound_kinds <= known
@@ -159,7 +161,7 @@ def test_backslashes_do_not_break_out(tmp_path_factory, text):
     folder = tmp_path_factory.mktemp("results")
     write_records(folder, "claims", [claim(statement=text, bound=text)])
     (row,) = read(ledger_page(folder))
-    assert len(row) == 3 and row[2][0] == "0.5"
+    assert len(row) == 4 and row[2][0] == "0.5"
     assert all(kinds <= {"text", "text_special", "math_inline", "html_inline"} for _, kinds in row)
 
 
