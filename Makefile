@@ -21,10 +21,10 @@ RUN := $(BIN)/python tests/chapter.py
 # Two things at a time, one thread each, and a thread that waits does not spin.
 export OMP_NUM_THREADS := 1
 export OMP_WAIT_POLICY := PASSIVE
-SIDE_BY_SIDE := $(MAKE) --no-print-directory -j$(JOBS)
+SIDE_BY_SIDE := --no-print-directory -j$(JOBS)
 
 .DEFAULT_GOAL := help
-.PHONY: help book test units strict smoke verify budget run claims spread notebooks likelihoods bench torture lab clean
+.PHONY: help book test units strict smoke verify budget run claims spread notebooks likelihoods judge paper bench torture lab clean
 
 help: ## explain these verbs
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -55,27 +55,27 @@ strict: $(READY) ## build the book and fail on any warning
 	$(BIN)/jupyter-book build . --all --quiet -n -W --keep-going --path-output _build/strict
 
 smoke: $(READY) ## run every chapter with papermill at the smoke preset (smoke-minimax: one)
-	@$(SIDE_BY_SIDE) $(IN_TURN:%=smoke-%)
+	@$(MAKE) $(SIDE_BY_SIDE) $(IN_TURN:%=smoke-%)
 
 verify: $(READY) ## run every chapter again and compare with its committed outputs (verify-minimax: one)
-	@$(SIDE_BY_SIDE) $(IN_TURN:%=verify-%)
+	@$(MAKE) $(SIDE_BY_SIDE) $(IN_TURN:%=verify-%)
 
 budget: $(READY) ## say which chapter took longer than promised when it last ran
 	@$(RUN) budget
 
 run: $(READY) ## run chapters with papermill into runs/ (PRESET=, CHAPTER=)
-	@$(SIDE_BY_SIDE) $(IN_TURN:%=run-%)
+	@$(MAKE) $(SIDE_BY_SIDE) $(IN_TURN:%=run-%)
 
 claims: $(READY) ## measure the claims of chapters at several seeds, into data/results (CHAPTER=, SEEDS=)
-	@$(SIDE_BY_SIDE) $(foreach seed,$(SEEDS),$(MEASURING:%=claims-%-$(seed)))
+	@$(MAKE) $(SIDE_BY_SIDE) $(foreach seed,$(SEEDS),$(MEASURING:%=claims-%-$(seed)))
 	@for page in $(PAGES); do $(RUN) place $$page || exit 1; done
 
 spread: $(READY) ## repeat the measurement of every stochastic claim (CHAPTER=, REPEATS=)
-	@$(SIDE_BY_SIDE) $(MEASURING:%=spread-%)
+	@$(MAKE) $(SIDE_BY_SIDE) $(MEASURING:%=spread-%)
 	@for page in $(PAGES); do $(RUN) place $$page || exit 1; done
 
 notebooks: $(READY) ## run chapters in place at the book preset: how outputs are committed (CHAPTER=)
-	@$(SIDE_BY_SIDE) $(MEASURING:%=place-%)
+	@$(MAKE) $(SIDE_BY_SIDE) $(MEASURING:%=place-%)
 	@for page in $(PAGES); do $(RUN) place $$page || exit 1; done
 
 # A target for each chapter, and what `claims` needs for each of its seeds.
@@ -97,6 +97,12 @@ $(foreach seed,$(SEEDS),$(eval $(call CLAIMS_AT,$(seed))))
 
 likelihoods: $(READY) ## compute the table of likelihoods from the shipped chains, into data/results
 	$(BIN)/python -m ganlib.tables.likelihoods
+
+judge: $(READY) ## compute the table of generators from the shipped ones, into data/results
+	$(BIN)/python -m ganlib.tables.generators
+
+paper: $(READY) ## train what the book ships, in the background and resumable (RECIPE=: one of them)
+	$(BIN)/python -u -m ganlib.paper $(RECIPE)
 
 bench: $(READY) ## measure ganlib against the textbook way
 	$(BIN)/python -m benchmarks

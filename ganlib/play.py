@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,9 @@ from ganlib import checkpoints, processes
 from ganlib.games.rules import Loss, Turn
 from ganlib.progress import Progress
 from ganlib.runtime import Run, mixed_seed
-from ganlib.state import NotFiniteError, Recipe, State, Stream, observed_series
+from ganlib.state import Measure, NotFiniteError, Recipe, State, Stream, observed_series
 
-__all__ = ["NotFiniteError", "Outcome", "Recipe", "Stream", "play", "rehearse"]
+__all__ = ["Measure", "NotFiniteError", "Outcome", "Recipe", "Stream", "play", "rehearse"]
 
 # On a GPU, looking at a loss waits for everything before it, so losses are looked at in groups.
 GPU_LOOK_EVERY = 50
@@ -53,7 +54,7 @@ def play(
     run: Run,
     *,
     checkpoint: Path | str | None = None,
-    save_every: int = 500,
+    save_every: int | timedelta = 500,
     observe: Observer | None = None,
     observe_every: int = 1,
     show: bool = True,
@@ -61,7 +62,7 @@ def play(
     """Play a recipe's rounds; leave its movers trained and in eval mode.
 
     checkpoint: a file to resume from if it exists, and to save to at once, every `save_every`
-        rounds and at the end. On the CPU a run that was killed ends with the very weights of one
+        rounds (or by the clock, in a run of one process) and at the end. On the CPU a run that was killed ends with the very weights of one
         that was not (of several processes: if no loss depends on a buffer of its own process).
         No two processes may train with one file.
     observe: called with the number of finished rounds and the players by name, averaged where the
@@ -84,7 +85,14 @@ def play(
     resume on another number of processes; it then draws other random numbers.
     """
     recipe.check()
-    for name, every in (("save_every", save_every), ("observe_every", observe_every)):
+    by_clock = isinstance(save_every, timedelta)
+    if by_clock and (save_every <= timedelta() or run.world > 1):
+        raise ValueError(
+            f"save_every={save_every} in a run of {run.world}: expected more than no time, in a run "
+            "of one process"
+        )
+    numbers = {"observe_every": observe_every} | ({} if by_clock else {"save_every": save_every})
+    for name, every in numbers.items():
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise ValueError(f"{name}={every!r}: expected a whole number of rounds, 1 or more")
     path = None if checkpoint is None else Path(checkpoint)
@@ -124,13 +132,13 @@ class _Play:
         self,
         state: State,
         path: Path | None,
-        save_every: int,
+        save_every: int | timedelta,
         observe: Observer | None,
         observe_every: int,
     ):
         self.state, self.path, self.save_every = state, path, save_every
         self.observe, self.observe_every = observe, observe_every
-        self.began = time.perf_counter()
+        self.began = self.saved = time.perf_counter()
 
     def seconds(self) -> float:
         return time.perf_counter() - self.began
@@ -142,7 +150,7 @@ class _Play:
             if processes.first_says(state.run, self.path.exists()):
                 state.load(self.path)
             if state.round < state.recipe.rounds:
-                state.save(self.path, self.seconds())
+                self._save()
         if state.round == 0:
             self._look()
 
@@ -169,7 +177,7 @@ class _Play:
     def _between_rounds(self, looked_already: bool) -> None:
         state = self.state
         ended = state.round == state.recipe.rounds
-        due = self.path is not None and (ended or state.round % self.save_every == 0)
+        due = self.path is not None and (ended or self._time_to_save())
         if not looked_already and (due or ended or state.round % GPU_LOOK_EVERY == 0):
             for turn in state.per_round:
                 state.check_losses(turn, self.path)
@@ -178,7 +186,16 @@ class _Play:
         if ended or state.round % self.observe_every == 0:
             self._look()
         if due:
-            state.save(self.path, self.seconds())
+            self._save()
+
+    def _time_to_save(self) -> bool:
+        if isinstance(self.save_every, timedelta):
+            return time.perf_counter() - self.saved >= self.save_every.total_seconds()
+        return self.state.round % self.save_every == 0
+
+    def _save(self) -> None:
+        self.state.save(self.path, self.seconds())
+        self.saved = time.perf_counter()
 
     def _look(self) -> None:
         if self.observe is None:

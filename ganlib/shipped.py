@@ -77,11 +77,17 @@ def shipped(player: str) -> list[str]:
 
 
 def export(
-    recipe: str, networks: Mapping[str, nn.Module], run: Run, rounds: int, seconds: float
+    recipe: str,
+    networks: Mapping[str, nn.Module],
+    run: Run,
+    rounds: int,
+    seconds: float,
+    **more: object,
 ) -> None:
     """Write trained networks, by player, to be committed, and how they were made beside results.
 
-    recipe: its name. rounds, seconds: what the training took, resumes included.
+    recipe: its name. rounds, seconds: what the training took, resumes included. more: what else
+    is to be known of it, by name: numbers, texts and tables of them.
     """
     provenance = {
         "recipe": recipe,
@@ -92,6 +98,7 @@ def export(
         "commit": _commit(),
         "date": date.today().isoformat(),
         **runtime.describe(run),
+        **more,
     }
     for player, network in networks.items():
         facts = {**provenance, **how_to_build(network)}

@@ -32,6 +32,18 @@ class Stream(Protocol):
     def identity(self) -> dict[str, Any]: ...
 
 
+@dataclass(frozen=True)
+class Measure:
+    """What tells whether one training of a recipe came out better than another: less is better.
+
+    quantity: what is measured, on which data, in which unit. of: takes the trained networks by
+    player's name. The data are held out of the training, and are never a test set.
+    """
+
+    quantity: str
+    of: Callable[[Mapping[str, nn.Module]], float]
+
+
 @dataclass
 class Recipe:
     """All that decides a training run, apart from the machine.
@@ -43,6 +55,7 @@ class Recipe:
     averages: decay of the exponential moving average of a player's weights, by player.
     schedule: the factor on every learning rate, as a function of the finished share in [0, 1].
     precision: the dtype that products are autocast to; image recipes give the run's own.
+    measure: how good what was trained is, for recipes of which the book ships the best training.
     Raises ValueError where these do not fit together.
     """
 
@@ -54,6 +67,7 @@ class Recipe:
     averages: Mapping[str, float] = field(default_factory=dict)
     schedule: Callable[[float], float] | None = None
     precision: torch.dtype = torch.float32
+    measure: Measure | None = None
 
     def __post_init__(self) -> None:
         self.check()

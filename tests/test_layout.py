@@ -18,8 +18,9 @@ FLOORS = (
     ("shipped",),
     ("metrics",),
     ("recipes",),
+    ("paper",),
     ("tables",),
-    ("claims", "pages"),
+    ("claims", "pages", "plain"),
     ("figures",),
     ("__main__",),
 )

@@ -7,6 +7,7 @@ from torch import Tensor
 from ganlib.chains import Chain, MaximumLikelihood
 from ganlib.optimisers import adam, cosine
 from ganlib.play import Recipe
+from ganlib.recipes.measures import held_out, negative_log_likelihood
 from ganlib.runtime import Choice, Run
 from ganlib.streams import Minibatches
 
@@ -39,17 +40,18 @@ def likelihood(
     rounds: int,
     generation_orders: Sequence[Tensor] | None = None,
 ) -> Recipe:
-    """Maximum likelihood with Adam, a cosine schedule and an average of the weights."""
+    """Maximum likelihood by Adam, with an average of the weights."""
     size = run.pick(smoke=16, book=32, paper=paper(run, gpu=128, cpu=32))
-    game = MaximumLikelihood(chain, generation_orders)
-    run.place(game)
+    game = run.place(MaximumLikelihood(chain, generation_orders))
+    (training,), (rest,) = held_out(run, images)
     return Recipe(
         name=name,
         game=game,
-        stream=minibatches(run, images, size=size),
+        stream=minibatches(run, training, size=size),
         optimisers={"chain": adam(chain, 2e-3, betas=(0.9, 0.999))},
         rounds=rounds,
         averages={"chain": run.pick(smoke=0.9, book=0.99, paper=0.999)},
         schedule=cosine,
         precision=run.precision,
+        measure=negative_log_likelihood(rest, generation_orders),
     )
