@@ -62,7 +62,8 @@ def play(
     """Play a recipe's rounds; leave its movers trained and in eval mode.
 
     checkpoint: a file to resume from if it exists, and to save to at once, every `save_every`
-        rounds (or by the clock, in a run of one process) and at the end. On the CPU a run that was killed ends with the very weights of one
+        rounds (or by the clock, in a run of one process) and at the end. On the CPU a run that
+        was killed ends with the very weights of one
         that was not (of several processes: if no loss depends on a buffer of its own process).
         No two processes may train with one file.
     observe: called with the number of finished rounds and the players by name, averaged where the
@@ -88,8 +89,8 @@ def play(
     by_clock = isinstance(save_every, timedelta)
     if by_clock and (save_every <= timedelta() or run.world > 1):
         raise ValueError(
-            f"save_every={save_every} in a run of {run.world}: expected more than no time, in a run "
-            "of one process"
+            f"save_every={save_every} in a run of {run.world}: expected more than no time, in a "
+            "run of one process"
         )
     numbers = {"observe_every": observe_every} | ({} if by_clock else {"save_every": save_every})
     for name, every in numbers.items():

@@ -28,6 +28,8 @@ NETWORKS: dict[str, type[nn.Module]] = {
         nets.DigitClassifier,
         nets.Logit,
         nets.Perceptron,
+        nets.ResidualDiscriminator,
+        nets.ResidualGenerator,
     )
 }
 

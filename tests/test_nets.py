@@ -16,6 +16,8 @@ from ganlib.nets import (
     Float,
     Logit,
     Perceptron,
+    ResidualDiscriminator,
+    ResidualGenerator,
 )
 
 
@@ -185,6 +187,8 @@ NETWORKS = {
     "DigitClassifier": lambda: DigitClassifier(7, 3, 2, 5),
     "Logit": lambda: Logit(3, (5, 4), "Tanh"),
     "Perceptron": lambda: Perceptron(3, 2, (5, 4), "Tanh"),
+    "ResidualDiscriminator": lambda: ResidualDiscriminator(16, 3, 2),
+    "ResidualGenerator": lambda: ResidualGenerator(5, 16, 3, 2),
 }
 SMALLEST = {"Logit": {"inputs": 1}, "Perceptron": {"inputs": 1, "outputs": 1}}
 
@@ -280,3 +284,31 @@ def test_the_parameters_of_a_digit_classifier_counted_by_hand():
     assert parameter_count(DigitClassifier()) == kernels + (64 * 9 + 1) * 128 + (128 + 1) * 10
     kernels = (3 * 4 + 4 * 8 + 8 * 8) * 9 + 2 * (4 + 8 + 8)
     assert parameter_count(DigitClassifier(7, 3, 4, 5)) == kernels + (8 * 9 + 1) * 5 + (5 + 1) * 7
+
+
+def test_a_residual_pair_fits_together_at_every_side():
+    torch.manual_seed(0)
+    for side, channels in ((8, 1), (28, 1), (32, 3)):
+        generator = ResidualGenerator(5, side, channels, 4)
+        images = generator(torch.randn(3, 5))
+        assert images.shape == (3, channels, side, side) and images.abs().max() < 1
+        assert ResidualDiscriminator(side, channels, 4)(images).shape == (3,)
+    for network in (ResidualGenerator, ResidualDiscriminator):
+        with pytest.raises(ValueError, match="side=30: expected a multiple of 4"):
+            network(side=30)
+    with pytest.raises(ValueError, match=r"noise of shape \(3, 4\): expected \(batch, 5\)"):
+        generator(torch.randn(3, 4))
+    with pytest.raises(ValueError, match=r"images of shape .*: expected \(batch, 3, 32, 32\)"):
+        ResidualDiscriminator(32, 3, 4)(torch.randn(2, 1, 32, 32))
+
+
+def test_a_residual_discriminator_judges_each_image_by_itself():
+    torch.manual_seed(0)
+    discriminator = ResidualDiscriminator(width=4)
+    images = torch.rand(5, 1, 28, 28) * 2 - 1
+    alone = torch.cat([discriminator(image[None]) for image in images])
+    torch.testing.assert_close(discriminator(images), alone, rtol=1e-4, atol=1e-5)
+    # And no pixel is without a say.
+    seen = images[:1].clone().requires_grad_(True)
+    discriminator(seen).sum().backward()
+    assert (seen.grad != 0).all()

@@ -27,7 +27,7 @@ def tiny(monkeypatch, tmp_path):
     """A recipe that fits a small chain to pictures that it can learn, in a book of its own."""
     monkeypatch.setenv("GANLIB_DATA", str(tmp_path / "data"))
     monkeypatch.setattr(measures, "HELD_OUT", 16)
-    pictures = (torch.arange(64)[:, None, None, None] // 8 + torch.arange(16).view(1, 1, 4, 4)) % 2
+    pictures = (torch.arange(160)[:, None, None, None] // 8 + torch.arange(16).view(1, 1, 4, 4)) % 2
 
     def made(name, run, rounds=40):
         chain = PixelCNN(width=4, depth=2, kernel=3, first_kernel=3)
@@ -58,10 +58,11 @@ def test_a_first_training_is_shipped_with_what_it_reached(tiny, run, capsys):
     assert paper.train("tiny", run)
     chain, made = trained_chain("tiny")
     pictures = next(iter(build("tiny", run).stream.tensors))
-    assert len(pictures) == 48, "the last 16 of 64 are held out"
+    assert len(pictures) == 144, "the last 16 of 160 are held out"
     assert made["rounds"] == 40 and made["preset"] == "paper" and "went on from" not in made
     assert made["held out"]["quantity"] == "nats an image, 16 held-out training images"
-    rest = (torch.arange(48, 64)[:, None, None, None] // 8 + torch.arange(16).view(1, 1, 4, 4)) % 2
+    numbers, places = torch.arange(144, 160)[:, None, None, None], torch.arange(16).view(1, 1, 4, 4)
+    rest = (numbers // 8 + places) % 2
     expected = -float(log_likelihood(chain, rest).mean())
     assert made["held out"]["value"] == pytest.approx(expected, rel=1e-6)
     assert not checkpoint_path(build("tiny", run), run).exists(), "the next call is the next cycle"
@@ -164,7 +165,7 @@ def test_what_is_measured_is_not_trained_on(name, run):
 
 
 def test_the_distance_of_digits_is_the_same_each_time(run):
-    recipe = build("minimax-mnist", run)
+    recipe = build("residual-mnist", run)
     recipe.game.eval()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(measures, "DRAWS", 500)

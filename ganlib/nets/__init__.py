@@ -6,6 +6,7 @@ Networks only: what they are paid is in `games/`, how they are fitted in `play`.
 from ganlib.nets.classifiers import DigitClassifier
 from ganlib.nets.dcgan import DCGANDiscriminator, DCGANGenerator
 from ganlib.nets.perceptrons import Float, Layers, Logit, Perceptron
+from ganlib.nets.residual import ResidualDiscriminator, ResidualGenerator
 
 __all__ = [
     "DCGANDiscriminator",
@@ -15,4 +16,6 @@ __all__ = [
     "Layers",
     "Logit",
     "Perceptron",
+    "ResidualDiscriminator",
+    "ResidualGenerator",
 ]

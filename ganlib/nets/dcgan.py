@@ -20,21 +20,7 @@ class DCGANGenerator(Layers):
         halvings, base = _halvings(side)
         noise_size, channels = whole("noise_size", noise_size), whole("channels", channels)
         side, width = int(side), whole("width", width)
-        filters = width * 2 ** (halvings - 1)
-        layers: list[nn.Module] = [
-            nn.Unflatten(1, (noise_size, 1, 1)),
-            nn.ConvTranspose2d(noise_size, filters, base, bias=False),
-            nn.BatchNorm2d(filters),
-            nn.ReLU(inplace=True),
-        ]
-        for _ in range(halvings - 1):
-            layers += [
-                nn.ConvTranspose2d(filters, filters // 2, 4, stride=2, padding=1, bias=False),
-                nn.BatchNorm2d(filters // 2),
-                nn.ReLU(inplace=True),
-            ]
-            filters //= 2
-        layers += [nn.ConvTranspose2d(filters, channels, 4, stride=2, padding=1), nn.Tanh()]
+        layers = growing(noise_size, base, halvings, channels, width)
         super().__init__(*layers, Float())
         self.settings = {
             "noise_size": noise_size,
@@ -69,18 +55,8 @@ class DCGANDiscriminator(Layers):
         if not isinstance(normalized, bool):
             raise ValueError(f"normalized={normalized!r}: expected True or False")
         settings = {"side": side, "channels": channels, "width": width, "normalized": normalized}
-        layers: list[nn.Module] = [
-            nn.Conv2d(channels, width, 4, stride=2, padding=1),
-            nn.LeakyReLU(0.2, inplace=True),
-        ]
-        for _ in range(halvings - 1):
-            layers += [nn.Conv2d(width, width * 2, 4, stride=2, padding=1, bias=not normalized)]
-            if normalized:
-                layers += [nn.BatchNorm2d(width * 2)]
-            layers += [nn.LeakyReLU(0.2, inplace=True)]
-            width *= 2
-        layers += [nn.Conv2d(width, 1, base), nn.Flatten(0), Float()]
-        super().__init__(*layers)
+        layers = shrinking(channels, width, halvings, base, normalized)
+        super().__init__(*layers, Float())
         self.settings = settings
         _initialise(self)
 
@@ -93,6 +69,39 @@ class DCGANDiscriminator(Layers):
                 f"{side})"
             )
         return super().forward(images)
+
+
+def growing(
+    noise_size: int, base: int, doublings: int, channels: int, width: int
+) -> list[nn.Module]:
+    """From noise to a square of side `base`, doubled `doublings` times."""
+    filters = width * 2 ** (doublings - 1)
+    start = nn.ConvTranspose2d(noise_size, filters, base, bias=False)
+    layers = [nn.Unflatten(1, (noise_size, 1, 1)), start]
+    for _ in range(doublings - 1):
+        layers += [nn.BatchNorm2d(filters), nn.ReLU(inplace=True)]
+        half = filters // 2
+        layers += [nn.ConvTranspose2d(filters, half, 4, 2, 1, bias=False)]
+        filters = half
+    layers += [nn.BatchNorm2d(filters), nn.ReLU(inplace=True)]
+    last = nn.ConvTranspose2d(filters, channels, 4, 2, 1)
+    return [*layers, last, nn.Tanh()]
+
+
+def shrinking(
+    channels: int, width: int, halvings: int, base: int, normalized: bool
+) -> list[nn.Module]:
+    """From images to a square of side `base`, and from it to one number."""
+    layers = [nn.Conv2d(channels, width, 4, 2, 1)]
+    for _ in range(halvings - 1):
+        layers += [nn.LeakyReLU(0.2, inplace=True)]
+        double, plain = 2 * width, not normalized
+        layers += [nn.Conv2d(width, double, 4, 2, 1, bias=plain)]
+        width = double
+        if normalized:
+            layers += [nn.BatchNorm2d(width)]
+    layers += [nn.LeakyReLU(0.2, inplace=True)]
+    return [*layers, nn.Conv2d(width, 1, base), nn.Flatten(0)]
 
 
 def _halvings(side: int) -> tuple[int, int]:

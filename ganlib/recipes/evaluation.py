@@ -12,19 +12,22 @@ from ganlib.runtime import Run
 
 @recipe
 def digits(name: str, run: Run) -> Recipe:
-    """The classifier of MNIST whose features judge the generators of digits."""
+    """The classifier of MNIST whose features judge generators of digits."""
     classifier = DigitClassifier(width=run.pick(smoke=8, book=32, paper=32))
-    size = run.pick(smoke=64, book=128, paper=128)
+    optimiser = adam(classifier, 2e-3, betas=(0.9, 0.999))
     game = Classification(classifier)
     run.place(game)
-    images, labels = mnist("train")
+    labelled = mnist("train")
+    size = run.pick(smoke=64, book=128, paper=128)
+    stream = minibatches(run, *labelled, size=size, prepare=to_signed_unit)
+    decay = run.pick(smoke=0.9, book=0.98, paper=0.998)
     return Recipe(
         name=name,
         game=game,
-        stream=minibatches(run, images, labels, size=size, prepare=to_signed_unit),
-        optimisers={"classifier": adam(classifier, 2e-3, betas=(0.9, 0.999))},
-        rounds=run.pick(smoke=100, book=600, paper=8000),
-        averages={"classifier": run.pick(smoke=0.9, book=0.98, paper=0.998)},
+        stream=stream,
+        optimisers={"classifier": optimiser},
+        rounds=run.pick(smoke=100, book=500, paper=8000),
+        averages={"classifier": decay},
         schedule=cosine,
         precision=run.precision,
     )

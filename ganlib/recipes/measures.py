@@ -28,8 +28,10 @@ def held_out(run: Run, *tensors: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tens
     tensors: of one first axis. At `smoke` and `book`, whose networks are not shipped, the held out
     ones are trained on too.
     """
-    rest = -HELD_OUT if run.preset == "paper" else None
-    return tuple(t[:rest] for t in tensors), tuple(t[-HELD_OUT:] for t in tensors)
+    # Of small sets no more than a tenth.
+    count = min(HELD_OUT, len(tensors[0]) // 10)
+    end = -count if run.preset == "paper" else None
+    return tuple(t[:end] for t in tensors), tuple(t[-count:] for t in tensors)
 
 
 def negative_log_likelihood(
@@ -55,9 +57,9 @@ def distance_of_digits(run: Run, noise: Callable[[int], Tensor]) -> Measure:
 
     @torch.no_grad()
     def of(networks: Mapping[str, nn.Module]) -> float:
-        judge = digit_features(run.device)
         with torch.random.fork_rng():
             torch.manual_seed(0)
+            judge = digit_features(run.device)
             draws = [networks["generator"](noise(500)).float() for _ in range(DRAWS // 500)]
         pictures = to_signed_unit(real), torch.cat(draws).cpu()
         vectors = [extract(judge, images, device=run.device).vectors for images in pictures]

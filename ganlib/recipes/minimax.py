@@ -2,9 +2,11 @@
 
 from ganlib.datasets import mnist, to_signed_unit
 from ganlib.games.minimax import NonSaturating
-from ganlib.nets import DCGANDiscriminator, DCGANGenerator
+from ganlib.games.r1 import PenalizedSlope
+from ganlib.nets import DCGANDiscriminator, DCGANGenerator, ResidualDiscriminator, ResidualGenerator
 from ganlib.optimisers import adam, cosine
 from ganlib.play import Recipe
+from ganlib.recipes.measures import distance_of_digits, held_out
 from ganlib.recipes.register import recipe
 from ganlib.recipes.shared import minibatches, paper
 from ganlib.runtime import Run
@@ -12,14 +14,18 @@ from ganlib.runtime import Run
 
 @recipe
 def minimax_mnist(name: str, run: Run) -> Recipe:
-    """A DCGAN pair on MNIST with the non-saturating loss and one-sided label smoothing at 0.9."""
+    """A DCGAN pair on MNIST: non-saturating loss, labels 0.9 and 0."""
     width = run.pick(smoke=8, book=32, paper=64)
     size = run.pick(smoke=32, book=64, paper=paper(run, gpu=128, cpu=64))
-    rate = run.pick(smoke=2e-3, book=2e-3, paper=paper(run, gpu=2e-4, cpu=4e-4))
-    noise_size = 64
-    generator = DCGANGenerator(noise_size, width=width)
+    slow = paper(run, gpu=2e-4, cpu=4e-4)
+    rate = run.pick(smoke=2e-3, book=2e-3, paper=slow)
+    long = paper(run, gpu=40_000, cpu=20_000)
+    rounds = run.pick(smoke=60, book=3600, paper=long)
+    decay = run.pick(smoke=0.9, book=0.995, paper=0.999)
+    noise = 64
+    generator = DCGANGenerator(noise, width=width)
     discriminator = DCGANDiscriminator(width=width)
-    game = NonSaturating(generator, discriminator, noise_size, real_label=0.9)
+    game = NonSaturating(generator, discriminator, noise, real_label=0.9)
     run.place(game)
     images, _ = mnist("train")
     return Recipe(
@@ -30,8 +36,33 @@ def minimax_mnist(name: str, run: Run) -> Recipe:
             "discriminator": adam(discriminator, rate),
             "generator": adam(generator, rate),
         },
-        rounds=run.pick(smoke=60, book=4500, paper=paper(run, gpu=40_000, cpu=20_000)),
-        averages={"generator": run.pick(smoke=0.9, book=0.995, paper=0.999)},
+        rounds=rounds,
+        averages={"generator": decay},
         schedule=cosine,
         precision=run.precision,
+    )
+
+
+@recipe
+def residual_mnist(name: str, run: Run) -> Recipe:
+    """A residual pair on MNIST: non-saturating loss, R1 on the data's side."""
+    width = run.pick(smoke=4, book=12, paper=paper(run, gpu=64, cpu=12))
+    rounds = run.pick(smoke=20, book=1_000, paper=paper(run, gpu=60_000, cpu=15_000))
+    decay = run.pick(smoke=0.9, book=0.99, paper=0.999)
+    generator = ResidualGenerator(noise_size=64, width=width)
+    discriminator = ResidualDiscriminator(width=width)
+    game = PenalizedSlope(generator, discriminator, 64, weight=0.5)
+    run.place(game)
+    (images,), _ = held_out(run, mnist("train")[0])
+    players = {"discriminator": discriminator, "generator": generator}
+    return Recipe(
+        name=name,
+        game=game,
+        stream=minibatches(run, images, size=64, prepare=to_signed_unit),
+        optimisers={n: adam(p, 2e-3, betas=(0.0, 0.99)) for n, p in players.items()},
+        rounds=rounds,
+        averages={"generator": decay},
+        schedule=cosine,
+        precision=run.precision,
+        measure=distance_of_digits(run, game.noise),
     )

@@ -15,7 +15,7 @@ def pixelcnn_binary(name: str, run: Run) -> Recipe:
         width=run.pick(smoke=12, book=64, paper=paper(run, gpu=128, cpu=64)),
         depth=run.pick(smoke=3, book=10, paper=paper(run, gpu=16, cpu=10)),
     )
-    rounds = run.pick(smoke=250, book=500, paper=paper(run, gpu=60_000, cpu=9_000))
+    rounds = run.pick(smoke=250, book=300, paper=paper(run, gpu=60_000, cpu=9_000))
     return likelihood(name, run, chain, binarized_mnist(), rounds)
 
 
@@ -38,8 +38,8 @@ def pixelcnn_emoji(name: str, run: Run) -> Recipe:
         channels=3,
         levels=16,
         width=run.pick(smoke=6, book=30, paper=90),
-        depth=run.pick(smoke=1, book=4, paper=8),
+        depth=run.pick(smoke=1, book=3, paper=8),
     )
     images = emoji("noto", "train") // 16
-    rounds = run.pick(smoke=10, book=400, paper=20_000)
+    rounds = run.pick(smoke=10, book=330, paper=20_000)
     return likelihood(name, run, chain, images, rounds)

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor
 
 from ganlib.chains import Chain, MaximumLikelihood
-from ganlib.optimisers import adam, cosine
+from ganlib.optimisers import Muon, adam, cosine
 from ganlib.play import Recipe
 from ganlib.recipes.measures import held_out, negative_log_likelihood
 from ganlib.runtime import Choice, Run
@@ -40,7 +41,7 @@ def likelihood(
     rounds: int,
     generation_orders: Sequence[Tensor] | None = None,
 ) -> Recipe:
-    """Maximum likelihood by Adam, with an average of the weights."""
+    """Maximum likelihood, with an average of the weights."""
     size = run.pick(smoke=16, book=32, paper=paper(run, gpu=128, cpu=32))
     game = run.place(MaximumLikelihood(chain, generation_orders))
     (training,), (rest,) = held_out(run, images)
@@ -48,10 +49,22 @@ def likelihood(
         name=name,
         game=game,
         stream=minibatches(run, training, size=size),
-        optimisers={"chain": adam(chain, 2e-3, betas=(0.9, 0.999))},
+        optimisers={"chain": fitting_optimiser(run, chain)},
         rounds=rounds,
         averages={"chain": run.pick(smoke=0.9, book=0.99, paper=0.999)},
         schedule=cosine,
         precision=run.precision,
         measure=negative_log_likelihood(rest, generation_orders),
     )
+
+
+# The first and the last layers of chains, whose kernels Muon leaves to Adam.
+ENDS = ("first", "place", "above", "left", "place_above", "head.3")
+
+
+def fitting_optimiser(run: Run, chain: Chain) -> torch.optim.Optimizer:
+    """Adam; for the long runs of `paper`, Muon on what lies within."""
+    if run.preset != "paper":
+        return adam(chain, 2e-3, betas=(0.9, 0.999))
+    ends = [name for name, _ in chain.named_modules() if name in ENDS]
+    return Muon(chain, 0.02, adam_rate=2e-3, beside=ends)
