@@ -21,7 +21,7 @@ def ledger_page(folder: Path | None = None) -> str:
     parts = []
     for chapter in in_reading_order({r["chapter"] for r in records}):
         here = [r for r in records if r["chapter"] == chapter]
-        seeds = ", ".join(str(seed) for seed in sorted({r["seed"] for r in here}))
+        seeds = _seeds(here)
         rows = ["| claim | bound | measured | repeated |", "|---|---|---|---|"]
         for name in dict.fromkeys(r["id"] for r in here):
             same = [r for r in here if r["id"] == name]
@@ -29,11 +29,14 @@ def ledger_page(folder: Path | None = None) -> str:
             if name in spreads:
                 values = spreads[name]["values"]
                 repeated = f"{_span(values)} ({len(values)} times)"
+            measured = _span([r["measured"] for r in same])
+            if _seeds(same) != seeds:
+                measured += f" (seeds {_seeds(same)})"
             link = f'<a href="{chapter}.html#{anchor(name)}">{name.split(".", 1)[1]}</a>'
             cells = [
                 f"{link}: {markdown(same[-1]['statement'])}",
                 markdown(same[-1]["bound"]),
-                _span([r["measured"] for r in same]),
+                measured,
                 repeated,
             ]
             rows.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
@@ -86,6 +89,10 @@ def in_reading_order(chapters: Set[str]) -> list[str]:
         text = contents.read_text(encoding="utf-8")
         listed = re.findall(r"^ *- file: chapters/(\S+)", text, re.MULTILINE)
     return [c for c in listed if c in chapters] + sorted(chapters - set(listed))
+
+
+def _seeds(records: Sequence[dict]) -> str:
+    return ", ".join(str(seed) for seed in sorted({r["seed"] for r in records}))
 
 
 def _span(values: Sequence[float]) -> str:

@@ -42,7 +42,7 @@ def test_the_ledger_page_gives_ranges_over_seeds(tmp_path):
     gap, total = '<a href="one.html#claim-one-gap">gap</a>', "claim-one-sum"
     assert [row[1:] for row in rows if "claim-" in row[0]] == [
         ["gap ≤ 1", "0.125 to 0.25", "0.25 to 0.75 (3 times)"],
-        [r"\|x\| ≤ 3", "2", ""],
+        [r"\|x\| ≤ 3", "2 (seeds 0)", ""],
         ["gap ≤ 1", "0.5", ""],
     ]
     assert rows[2][0] == f"{gap}: The gap is small."
