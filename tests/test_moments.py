@@ -15,6 +15,7 @@ from scipy.spatial.distance import cdist
 from torchmetrics.image.fid import FrechetInceptionDistance, _compute_fid
 
 from ganlib.metrics import Moments, frechet_distance, frechet_distance_between
+from ganlib.metrics.moments import square_root, trace_of_root
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -63,6 +64,22 @@ def of_covariances(covariance_a, covariance_b):
 
 
 # The distance between Gaussians
+
+
+@pytest.mark.parametrize("rank", [1, 3, 7])
+def test_a_square_root_has_the_rank_and_gives_the_covariance(rank):
+    values = numpy.r_[numpy.zeros(7 - rank), numpy.linspace(1, 3, rank)]
+    covariance = rotated(values, rotation(7))
+    found = square_root(covariance, "a")
+    assert found.shape == (7, rank)
+    numpy.testing.assert_allclose(found @ found.T, covariance, atol=1e-14)
+
+
+def test_the_trace_of_a_root_is_scipys_whatever_the_square_roots():
+    (_, a), (_, b) = gaussian(6, 0), gaussian(6, 1)
+    exact = scipy.linalg.sqrtm(a @ b).real.trace()
+    for root in (lambda c: square_root(c, "c"), numpy.linalg.cholesky):
+        assert trace_of_root(root(a), root(b)) == pytest.approx(exact, rel=1e-12)
 
 
 @pytest.mark.parametrize("dimensions", [1, 2, 3, 10, 64, 300])

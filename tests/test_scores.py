@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from ganlib.metrics import inception_score, kernel_distance
+from ganlib.metrics import inception_score, kernel_distance, scores
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -62,6 +62,11 @@ def test_certain_and_balanced_examples_score_the_number_of_classes(classes):
 def test_examples_that_are_all_alike_score_one(count):
     assert inception_score(tables(1, 6).repeat(count, 1)) == pytest.approx(1, abs=ROUNDING)
     assert inception_score(torch.eye(6)[[2] * count]) == 1
+
+
+def test_entropy_is_log_of_the_number_of_equal_choices_and_0_for_certainty():
+    p = torch.tensor([[0.25, 0.25, 0.25, 0.25], [0.5, 0.5, 0, 0], [0, 0, 1, 0]]).double()
+    assert scores.entropy(p).tolist() == pytest.approx([math.log(4), math.log(2), 0])
 
 
 def test_certain_examples_score_the_exponential_of_their_entropy():
@@ -193,6 +198,14 @@ def test_more_rows_than_a_block():
     exact += (sums[1] - diagonals[1].sum()) / (2001 * 2000)
     exact -= 2 * sums[2] / (1003 * 2001)
     assert kernel_distance(a, b) == pytest.approx(exact, rel=1e-11)
+
+
+def test_the_kernel_of_pairs_and_its_sum():
+    a, b = torch.tensor(drawn(3, 4, 0)), torch.tensor(drawn(5, 4, 1))
+    table = scores.kernel(a, b)
+    assert table.shape == (3, 5)
+    assert float(table[2, 4]) == pytest.approx((float(a[2] @ b[4]) / 4 + 1) ** 3, rel=1e-13)
+    assert float(scores.kernel_sum(a, b)) == pytest.approx(float(table.sum()), rel=1e-13)
 
 
 @pytest.mark.filterwarnings("ignore:Metric `Kernel Inception Distance` will save")

@@ -36,13 +36,25 @@ class MaximumLikelihood(Game):
         self.turns = (Turn("chain", self.loss),)
 
     def loss(self, batch: Any) -> Tensor:
-        """The mean negative log-likelihood of a minibatch at a random order."""
+        """-E log p(x; π): the mean over a minibatch, at a random order."""
+        images, labels = self.parts(batch)
+        logits = self.chain(images, self.drawn_order(), labels)
+        return summed_cross_entropy(logits, images.long()) / len(images)
+
+    def parts(self, batch: Any) -> tuple[Tensor, Tensor | None]:
+        """The images and the labels of a minibatch; ValueError for one without images."""
         images, labels = batch if isinstance(batch, tuple) else (batch, None)
-        order = None
-        if self.orders is not None:
-            order = self.orders[int(torch.randint(len(self.orders), ()))]
-        logits = self.chain(images, order, labels)
-        if not len(images):
+        if isinstance(images, Tensor) and not images.shape[:1].numel():
             raise ValueError("a minibatch of no images: expected one or more")
-        total = cross_entropy(logits, images.long(), reduction="sum", ignore_index=NO_LEVEL)
-        return total / len(images)
+        return images, labels
+
+    def drawn_order(self) -> Tensor | None:
+        """One of the orders, each with the same chance."""
+        if self.orders is None:
+            return None
+        return self.orders[int(torch.randint(len(self.orders), ()))]
+
+
+def summed_cross_entropy(logits: Tensor, images: Tensor) -> Tensor:
+    """-log p of every pixel, summed over all images; a pixel that is no level is never ignored."""
+    return cross_entropy(logits, images, reduction="sum", ignore_index=NO_LEVEL)

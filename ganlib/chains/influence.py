@@ -38,25 +38,34 @@ def influence(
     """
     order = chain.checked(order, height, width)
     pictures = whole("pictures", pictures)
+    labels = chain.checked_labels(labels, 1)
     weight = next(chain.parameters())
     channels, count = chain.channels, height * width * chain.channels
-    drawn_at = orders.positions(order, width)[:, None] * channels + torch.arange(channels)
-    drawn_at = drawn_at.flatten().to(weight.device)
+    labels = None if labels is None else labels.to(weight.device).repeat(count)
     total = weight.new_zeros(count, count)
-    labels = chain.checked_labels(labels, 1)
     for _ in range(pictures):
-        one = torch.randn(1, height * width, channels, generator=generator).to(weight)
+        picture = torch.randn(1, height * width, channels, generator=generator).to(weight)
         direction = torch.randn(count, chain.levels, generator=generator).to(weight)
         # One copy of the picture for each output, so that one backward pass serves them all.
-        picture = one.repeat(count, 1, 1).requires_grad_()
-        names = None if labels is None else labels.to(weight.device).repeat(count)
+        copies = picture.repeat(count, 1, 1).requires_grad_()
         with torch.enable_grad(), full_precision(weight.device):
-            features = chain.logits(Whole(picture, order, height, width), names)
-            outputs = features.unflatten(2, (channels, chain.levels)).flatten(1, 2)
-            chosen = outputs[torch.arange(count), torch.arange(count)]
-            (slope,) = torch.autograd.grad((chosen * direction).sum(), picture)
-        total += slope.flatten(1).abs()
+            features = chain.logits(Whole(copies, order, height, width), labels)
+            logits = features.unflatten(2, (channels, chain.levels)).flatten(1, 2)
+            total += slopes(logits, direction, copies).abs()
+    drawn_at = orders.positions(order, width)[:, None] * channels + torch.arange(channels)
+    drawn_at = drawn_at.flatten().to(weight.device)
     return total[drawn_at][:, drawn_at].detach()
+
+
+def slopes(logits: Tensor, direction: Tensor, copies: Tensor) -> Tensor:
+    """The derivative of direction_i·logits_i by x_j, at [i, j].
+
+    copies: n times the same picture of n values, so that one backward pass
+    serves all outputs. logits: (n, n, levels), all of every copy.
+    """
+    own = logits.diagonal(dim1=0, dim2=1).T
+    (jacobian,) = torch.autograd.grad((own * direction).sum(), copies)
+    return jacobian.flatten(1)
 
 
 def blind_spot(

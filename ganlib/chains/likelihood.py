@@ -93,12 +93,18 @@ def log_likelihood(
 
 
 def ensemble_log_likelihood(members: Tensor) -> Tensor:
-    """log of the mean over orders of p(x; π), per image, in nats (Jain et al., 2020).
+    """log of the mean of p(x; π) over orders, in nats (Jain et al., 2020).
 
-    members: (orders, count), the `log_likelihood` of the same images at each order. The result,
-    (count,), is that of drawing an order with equal chances and then an image. Raises ValueError
-    for any other shape, no orders, or what is not a number.
+    members: (orders, count), the `log_likelihood` of the same images at
+    each order. The result, (count,), is that of drawing an order with
+    equal chances and then an image. Raises ValueError for any other shape,
+    no orders, or what is not a number.
     """
+    _check_members(members)
+    return members.logsumexp(dim=0) - math.log(len(members))
+
+
+def _check_members(members: Tensor) -> None:
     if not isinstance(members, Tensor) or members.ndim != 2 or not members.is_floating_point():
         raise ValueError(
             f"members are {orders.described(members)}: expected floats of shape (orders, count)"
@@ -107,7 +113,6 @@ def ensemble_log_likelihood(members: Tensor) -> Tensor:
         raise ValueError("an ensemble of no orders: expected the likelihoods at one or more")
     if members.isnan().any():
         raise ValueError("some member's log-likelihood is not a number (nan)")
-    return members.logsumexp(dim=0) - math.log(len(members))
 
 
 def members_log_likelihood(

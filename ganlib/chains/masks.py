@@ -78,16 +78,22 @@ def raster_mask(kernel: int, include_centre: bool = False) -> Tensor:
 
 
 def local_masks(
-    order: Tensor, height: int, width: int, kernel: int = 3, dilation: int = 1
+    order: Tensor,
+    height: int,
+    width: int,
+    kernel: int = 3,
+    dilation: int = 1,
 ) -> Tensor:
-    """For every pixel, which of its neighbours are drawn before it (Jain et al., 2020).
+    """Which neighbours are drawn before each pixel (Jain et al., 2020).
 
-    Returns (height, width, kernel, kernel), bool: True under a tap whose pixel is in the image
-    and comes earlier in `order`. The centre, the pixel itself, is False: a type A mask.
-    Raises ValueError for an even kernel, or an order that is no permutation of the pixels.
+    Returns (height, width, kernel, kernel), bool: True under a tap whose
+    pixel is in the image and comes earlier in `order`. The centre, the
+    pixel itself, is False: a type A mask. Raises ValueError for an even
+    kernel, or an order that is no permutation of the pixels.
     """
     times = orders.steps(order, height, width)
-    neighbours = _sources(height, width, check_kernel(kernel), check_dilation(dilation))
+    neighbours = _neighbours(height, width, kernel, dilation)
+    # What lies outside the image comes after every pixel.
     padded = torch.cat([times.flatten(), torch.tensor([height * width])])
     earlier = padded[neighbours] < times.reshape(-1, 1)
     return earlier.reshape(height, width, kernel, kernel)
@@ -167,7 +173,7 @@ def plan_everywhere(
 # Plans are kept for later, so they must not be tensors of a caller's inference mode.
 @torch.inference_mode(False)
 def _group(sees: Tensor, height: int, width: int, kernel: int, dilation: int, device: str) -> Plan:
-    sources = _sources(height, width, kernel, dilation)
+    sources = _neighbours(height, width, kernel, dilation)
     inside = sources < height * width
     # Where a tap falls outside the image, it reads zeros: its mask does not matter.
     forward = _groups(sees & inside, inside, sources, height, width)
@@ -185,18 +191,20 @@ def _groups(
     """Merge pixels whose masks agree wherever both matter, the most constrained first."""
     rows, labels = torch.unique(torch.cat([active, matters], 1), dim=0, return_inverse=True)
     masks, constraints = rows.chunk(2, dim=1)
-    merged: list[tuple[Tensor, Tensor, list[int]]] = []
+    merged, known = torch.zeros_like(masks), torch.zeros_like(masks)
+    group_of, count = labels.new_zeros(len(rows)), 0
     for index in constraints.sum(1).argsort(descending=True, stable=True).tolist():
         mask, constraint = masks[index], constraints[index]
-        for position, (other, known, members) in enumerate(merged):
-            if not ((mask != other) & constraint & known).any():
-                merged[position] = mask | other, constraint | known, [*members, index]
-                break
-        else:
-            merged.append((mask, constraint, [index]))
+        differs = (merged[:count] != mask) & known[:count] & constraint
+        agree = (~differs.any(dim=1)).nonzero().flatten()
+        group = int(agree[0]) if len(agree) else count
+        count = max(count, group + 1)
+        merged[group] |= mask
+        known[group] |= constraint
+        group_of[index] = group
     groups = []
-    for mask, _, members in merged:
-        pixels = torch.isin(labels, torch.tensor(members)).nonzero().flatten()
+    for group, mask in enumerate(merged[:count]):
+        pixels = (group_of[labels] == group).nonzero().flatten()
         taps = mask.nonzero().flatten()
         window, corner = _crop(mask)
         lattice = _lattice(pixels, height, width)
@@ -230,9 +238,12 @@ def _lattice(pixels: Tensor, height: int, width: int) -> tuple[slice, slice] | N
     return slices[0], slices[1]
 
 
-def _sources(height: int, width: int, kernel: int, dilation: int) -> Tensor:
-    """The pixel under every tap of every pixel: (height·width, kernel²); outside: height·width."""
-    reach = (torch.arange(kernel) - kernel // 2) * dilation
+def _neighbours(height: int, width: int, kernel: int, dilation: int) -> Tensor:
+    """The pixel under every tap of every pixel: (height·width, kernel²); outside: height·width.
+
+    Raises ValueError for a kernel or a dilation that is none.
+    """
+    reach = (torch.arange(check_kernel(kernel)) - kernel // 2) * check_dilation(dilation)
     rows = torch.arange(height)[:, None, None, None] + reach[:, None]
     columns = torch.arange(width)[:, None, None] + reach
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)

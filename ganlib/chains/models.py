@@ -16,6 +16,7 @@ from ganlib.chains.layers import Columns, MaskedConvolution, Whole, WithinPixel
 from ganlib.sizes import whole
 
 WHOLE_NUMBERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+Canvas = Whole | Columns
 
 
 class Chain(nn.Module):
@@ -155,23 +156,18 @@ class Chain(nn.Module):
         shape = canvas.height, canvas.width, self.channels, self.levels
         return features.unflatten(1, shape[:2]).unflatten(3, shape[2:]).permute(0, 4, 3, 1, 2)
 
-    def logits(self, canvas: Whole | Columns, labels: Tensor | None = None) -> Tensor:
+    def logits(self, canvas: Canvas, labels: Tensor | None = None) -> Tensor:
         """The head's features at the canvas's pixels: (batch, pixels, channels·levels).
 
-        labels: as `checked_labels` returns them; here only their number is looked at.
+        labels: as `checked_labels` returns them; here only their number is looked at. Raises
+        ValueError where there are not as many as images.
         """
+        self.check_labels(labels, len(canvas.picture))
+        return self.network(canvas, labels)
+
+    def network(self, canvas: Canvas, labels: Tensor | None) -> Tensor:
+        """What `logits` computes, one layer after the other."""
         raise NotImplementedError
-
-    def embedded(
-        self, labels: Tensor | None, count: int, table: nn.Embedding | None = None
-    ) -> Tensor | float:
-        """The labels' rows of a table, or 0 for a chain without classes; ValueError if amiss.
-
-        labels: as `checked_labels` returns them; here only their number is looked at. count: how
-        many images there are, each of which needs a label.
-        """
-        self.check_labels(labels, count)
-        return 0.0 if labels is None else table(labels)[:, None]
 
 
 class Place(nn.Module):
@@ -185,7 +181,7 @@ class Place(nn.Module):
         self.kernel = kernel
         self.linear = nn.Linear(2 + kernel**2, width)
 
-    def forward(self, canvas: Whole | Columns) -> Tensor:
+    def forward(self, canvas: Canvas) -> Tensor:
         """The features of the canvas's pixels, the same for every image."""
         if isinstance(canvas, Whole):
             return self.linear(self.facts(canvas))
@@ -193,7 +189,7 @@ class Place(nn.Module):
             canvas.notes[self] = self.linear(self.facts(canvas))
         return canvas.pixels(canvas.notes[self])
 
-    def facts(self, canvas: Whole | Columns) -> Tensor:
+    def facts(self, canvas: Canvas) -> Tensor:
         """Row and column in [-1, 1], then 1 for each tap that is seen: (pixels, 2 + kernel²)."""
         height, width = canvas.height, canvas.width
         facts = torch.cartesian_prod(
@@ -227,20 +223,26 @@ class Stack(Chain):
     PixelCNN and LMConv set them and differ in the masks alone.
     """
 
-    def logits(self, canvas: Whole | Columns, labels: Tensor | None = None) -> Tensor:
-        """See `Chain`."""
-        self.embedded(labels, len(canvas.picture))
+    def network(self, canvas: Canvas, labels: Tensor | None) -> Tensor:
+        """Masked convolutions, the later ones with residual connections."""
         x = self.first.look(canvas) + self.place(canvas)
         for convolution in self.convolutions:
             x = x + convolution(relu(x), canvas)
         return self.head(x)
 
 
-class PixelCNN(Stack):
-    """Masked convolutions in raster order (van den Oord et al., 2016a): `depth` of them.
+def masked(inputs: int, outputs: int, kernel: int, kind: str, colours: int) -> MaskedConvolution:
+    """A masked convolution in raster order, whose mask is of type A or B."""
+    mask = masks.raster_mask(kernel, include_centre=kind == "B" or colours > 1)
+    return MaskedConvolution(inputs, outputs, kernel, kind, mask=mask, colours=colours)
 
-    The first is of type A with a kernel of side `first_kernel`, the others of type B, each with
-    a residual connection. width: channels of the features, a multiple of `channels`.
+
+class PixelCNN(Stack):
+    """Masked convolutions in raster order (van den Oord et al., 2016a).
+
+    There are `depth` of them: the first of type A with a kernel of side
+    `first_kernel`, the others of type B. width: channels of the features,
+    a multiple of `channels`.
     """
 
     def __init__(
@@ -252,19 +254,15 @@ class PixelCNN(Stack):
         kernel: int = 3,
         first_kernel: int = 7,
     ):
-        super().__init__(
-            channels, levels, width=width, depth=depth, kernel=kernel, first_kernel=first_kernel
-        )
-        type_a = masks.raster_mask(first_kernel, include_centre=channels > 1)
-        type_b = masks.raster_mask(kernel, include_centre=True)
-        self.first = MaskedConvolution(
-            channels, width, first_kernel, "A", mask=type_a, colours=channels
-        )
+        sizes = {"width": width, "depth": depth, "kernel": kernel}
+        sizes["first_kernel"] = first_kernel
+        super().__init__(channels, levels, **sizes)
+        self.first = masked(channels, width, first_kernel, "A", channels)
         self.place = Place(width)
-        self.convolutions = nn.ModuleList(
-            MaskedConvolution(width, width, kernel, "B", mask=type_b, colours=channels)
-            for _ in range(depth - 1)
-        )
+        self.convolutions = nn.ModuleList()
+        for _ in range(depth - 1):
+            later = masked(width, width, kernel, "B", channels)
+            self.convolutions.append(later)
         self.head = Head(width, channels, levels)
 
 
@@ -316,6 +314,10 @@ class LMConv(Stack):
         self.head = Head(width, channels, levels)
 
 
+# What is added before a gate: a label's embedding, or nothing.
+Label = Tensor | float
+
+
 def gate(x: Tensor) -> Tensor:
     """tanh of one half of the channels, times the sigmoid of the other."""
     signal, opening = x.chunk(2, dim=-1)
@@ -348,6 +350,10 @@ class GatedLayer(nn.Module):
         self.link = nn.Linear(2 * width, 2 * width)
         self.onward = WithinPixel(width, width, channels)
         self.labels = None if classes is None else nn.Embedding(classes, 2 * width)
+
+    def embedded(self, labels: Tensor | None) -> Label:
+        """What the labels add before both gates: 0 for a chain without classes."""
+        return 0.0 if labels is None else self.labels(labels)[:, None]
 
 
 class GatedPixelCNN(Chain):
@@ -391,35 +397,35 @@ class GatedPixelCNN(Chain):
         )
         self.head = Head(width, channels, levels)
 
-    def logits(self, canvas: Whole | Columns, labels: Tensor | None = None) -> Tensor:
-        """See `Chain`."""
-        count = len(canvas.picture)
-        named = [self.embedded(labels, count, layer.labels) for layer in self.layers]
-        links = self._links_at(canvas, named)
-        x = self.left.look(canvas) + self.place(canvas)
-        for layer, link, name in zip(self.layers, links, named, strict=True):
-            x = x + layer.onward(gate(layer.horizontal(x, canvas) + link + name))
-        return self.head(x)
+    def network(self, canvas: Canvas, labels: Tensor | None) -> Tensor:
+        """The horizontal stack, told what the vertical one knows."""
+        added = [layer.embedded(labels) for layer in self.layers]
+        told = self.told_at(canvas, added)
+        b = self.left.look(canvas) + self.place(canvas)
+        for layer, link, label in zip(self.layers, told, added, strict=True):
+            h = layer.horizontal(b, canvas) + link
+            b = b + layer.onward(gate(h + label))
+        return self.head(b)
 
-    def vertical(self, canvas: Whole | Columns, named: Sequence[Tensor | float]) -> list[Tensor]:
+    def vertical(self, canvas: Canvas, added: Sequence[Label]) -> list[Tensor]:
         """What the vertical stack tells the horizontal one in every layer."""
-        x = self.above.look(canvas) + self.place_above(canvas)
-        links = []
-        for layer, name in zip(self.layers, named, strict=True):
-            gates = layer.vertical(x, canvas)
-            links.append(layer.link(gates))
+        a = self.above.look(canvas) + self.place_above(canvas)
+        told = []
+        for layer, label in zip(self.layers, added, strict=True):
+            v = layer.vertical(a, canvas)
+            told.append(layer.link(v))
             if layer.upward is not None:
-                x = x + layer.upward(gate(gates + name))
-        return links
+                a = a + layer.upward(gate(v + label))
+        return told
 
-    def _links_at(self, canvas: Whole | Columns, named: Sequence[Tensor | float]) -> list[Tensor]:
+    def told_at(self, canvas: Canvas, added: Sequence[Label]) -> list[Tensor]:
         """On columns, the vertical stack is computed a row at a time: it sees the rows above."""
         if isinstance(canvas, Whole):
-            return self.vertical(canvas, named)
+            return self.vertical(canvas, added)
         pixel = canvas.now
         row, column = divmod(pixel[0], canvas.width)
         if canvas.notes.get("row") != row:
             canvas.at(range(row * canvas.width, (row + 1) * canvas.width))
-            canvas.notes["row"], canvas.notes["links"] = row, self.vertical(canvas, named)
+            canvas.notes["row"], canvas.notes["told"] = row, self.vertical(canvas, added)
             canvas.at(pixel)
-        return [link[:, column : column + 1] for link in canvas.notes["links"]]
+        return [link[:, column : column + 1] for link in canvas.notes["told"]]

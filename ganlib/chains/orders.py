@@ -5,6 +5,7 @@ drawn at step i. What a network may look at under an order is in `masks`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -24,7 +25,7 @@ def raster(height: int, width: int) -> Tensor:
 
 
 def s_curve(height: int, width: int) -> Tensor:
-    """Row after row, alternately to the right and to the left: (height·width, 2).
+    """Row after row, alternately to the right and left: (height·width, 2).
 
     Every step goes to an adjacent pixel (Jain et al., 2020).
     """
@@ -58,38 +59,32 @@ def has_jumps(order: Tensor) -> bool:
 
 
 def reflections(curve: Curve, height: int, width: int) -> list[Tensor]:
-    """The eight orders that reflect and transpose `curve`, for an image of height × width.
+    """The eight orders that reflect and transpose a curve.
 
-    The first is the curve itself. Four reflect it across the image's axes, and four do so with
-    the curve of the transposed image, transposed back. Raises ValueError for a curve that gives
-    no order.
+    curve: gives the order of an image of height × width. The first is the
+    curve itself. Four reflect it across the image's axes, and four do so
+    with the curve of the transposed image, transposed back. Raises
+    ValueError for a curve that gives no order.
     """
-    orders = []
     upright = check(curve(height, width), height, width)
     transposed = check(curve(width, height), width, height).flip(1)
-    for order in (upright, transposed):
-        rows, columns = order.T
-        for from_below in (False, True):
-            for from_the_right in (False, True):
-                orders.append(
-                    torch.stack(
-                        [
-                            height - 1 - rows if from_below else rows,
-                            width - 1 - columns if from_the_right else columns,
-                        ],
-                        dim=1,
-                    )
-                )
-    return orders
+    # Counted from the corner that it starts in, a curve is the same.
+    corners = list(product((0, height - 1), (0, width - 1)))
+    return [
+        (order.new_tensor(corner) - order).abs()
+        for order in (upright, transposed)
+        for corner in corners
+    ]
 
 
 def region_last(order: Tensor, region: Tensor) -> Tensor:
     """The order that visits the pixels of `region` after all others.
 
-    region: (height, width), True for the pixels to come last. Within the region and outside it,
-    pixels keep the sequence that `order` has. Every pixel of the region is then drawn with all of
-    the others known: a maximum-context order (Jain et al., 2020). Raises ValueError for a region
-    that is no such table, or an order of another size.
+    region: (height, width), True for the pixels to come last. Within the
+    region and outside it, pixels keep the sequence that `order` has. Every
+    pixel of the region is then drawn with all of the others known: a
+    maximum-context order (Jain et al., 2020). Raises ValueError for a
+    region that is no such table, or an order of another size.
     """
     order, region = _check_region(order, region)
     late = region[order[:, 0], order[:, 1]]

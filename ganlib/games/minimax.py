@@ -50,19 +50,26 @@ class Minimax(Game):
         return torch.randn(count, self.noise_size, device=next(self.parameters()).device)
 
     def discriminator_loss(self, x: Tensor) -> Tensor:
-        """The cross-entropy of D's answers, -V(G, D) with plain labels, on a batch x of data."""
+        """The cross-entropy of D's answers on data x and on as many draws.
+
+        With plain labels it is -V(G, D).
+        """
         real = self.discriminator(x)
         fake = self.discriminator(self.generator(self.noise(len(x))))
-        return cross_entropy(real, self.real_label) + cross_entropy(fake, self.fake_label)
+        on_data = cross_entropy(real, self.real_label)
+        return on_data + cross_entropy(fake, self.fake_label)
 
     def generator_loss(self, x: Tensor) -> Tensor:
-        """E log(1 - D(G(z))), the generator's part of V; x only sets how many z are drawn."""
+        """E log(1 - D(G(z))), G's part of V; x only says how many z."""
         fake = self.discriminator(self.generator(self.noise(len(x))))
         return logsigmoid(-fake).mean()
 
 
 class NonSaturating(Minimax):
-    """The same game, but G maximises E log D(G(z)) (Goodfellow et al., 2014, section 3)."""
+    """The same game, but G maximises E log D(G(z)).
+
+    Goodfellow et al., 2014, section 3.
+    """
 
     def generator_loss(self, x: Tensor) -> Tensor:
         """-E log D(G(z)); x only sets how many z are drawn."""
@@ -71,5 +78,6 @@ class NonSaturating(Minimax):
 
 
 def cross_entropy(logit: Tensor, label: float) -> Tensor:
-    """-[label · log D + (1 - label) · log(1 - D)], averaged over the batch of logits."""
-    return -(label * logsigmoid(logit) + (1 - label) * logsigmoid(-logit)).mean()
+    """-[label · log D + (1 - label) · log(1 - D)], on average."""
+    log_data, log_fake = logsigmoid(logit), logsigmoid(-logit)
+    return -(label * log_data + (1 - label) * log_fake).mean()

@@ -6,6 +6,7 @@ vectors (count, dimensions) and probabilities (count, classes).
 
 import io
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -101,13 +102,13 @@ def classifier_features(classifier: DigitClassifier) -> Extractor:
     """
     if not isinstance(classifier, DigitClassifier):
         raise TypeError(f"classifier: {type(classifier).__name__}, expected a DigitClassifier")
-    classifier.eval()
+    return partial(seen_by, classifier.eval())
 
-    def extractor(images: Tensor) -> tuple[Tensor, Tensor]:
-        vectors = classifier.embed(images)
-        return vectors, classifier.head(vectors).softmax(1)
 
-    return extractor
+def seen_by(classifier: DigitClassifier, images: Tensor) -> Features:
+    """The values of its last hidden layer, and p(y | x)."""
+    vectors = classifier.embed(images)
+    return Features(vectors, classifier.head(vectors).softmax(1))
 
 
 def digit_features(device: torch.device | str = "cpu") -> Extractor:

@@ -235,7 +235,17 @@ def _trace_of_root(a: numpy.ndarray, b: numpy.ndarray, tolerance: float) -> floa
         roots = numpy.sqrt(squares.clip(min=rounding))
         if squares[0] > -rounding and (rounding / roots).sum() <= tolerance:
             return float(numpy.sqrt(squares.clip(min=0)).sum())
-    return float(linalg.svdvals(_root(a, "a").T @ _root(b, "b"), check_finite=False).sum())
+    return trace_of_root(square_root(a, "a"), square_root(b, "b"))
+
+
+def trace_of_root(root_a: numpy.ndarray, root_b: numpy.ndarray) -> float:
+    """tr (A B)^{1/2}, where A = R R^T and B = S S^T, from R and S.
+
+    The eigenvalues of A B are the squares of the singular values
+    of R^T S: these are added up, and no eigenvalue is rooted.
+    """
+    singular_values = linalg.svdvals(root_a.T @ root_b, check_finite=False)
+    return float(singular_values.sum())
 
 
 def _norm(covariance: numpy.ndarray) -> float:
@@ -246,9 +256,15 @@ def _norm(covariance: numpy.ndarray) -> float:
     return float(linalg.norm(vector))
 
 
-def _root(covariance: numpy.ndarray, name: str) -> numpy.ndarray:
-    """R, (dimensions, rank), with R R^T the covariance; ValueError if an eigenvalue is negative."""
+def square_root(covariance: numpy.ndarray, name: str) -> numpy.ndarray:
+    """R, (dimensions, rank), with R R^T the covariance."""
     values, vectors = linalg.eigh(covariance, check_finite=False)
+    kept = _above_rounding(values, name)
+    return vectors[:, kept] * numpy.sqrt(values[kept])
+
+
+def _above_rounding(values: numpy.ndarray, name: str) -> numpy.ndarray:
+    """Which eigenvalues, in rising order, are not 0; ValueError if one is negative."""
     if values[0] < -1e-5 * max(values[-1], 0):
         raise ValueError(
             f"covariance_{name} has the eigenvalue {values[0]:.3g} beside one of "
@@ -256,5 +272,4 @@ def _root(covariance: numpy.ndarray, name: str) -> numpy.ndarray:
         )
     # Eigenvalues within rounding of 0 are 0: their square roots would not be small.
     # LAPACK leaves up to some 25 roundings of the largest in their place, at any size.
-    kept = values > (64 + len(values)) * numpy.finfo(values.dtype).eps * values[-1]
-    return vectors[:, kept] * numpy.sqrt(values[kept])
+    return values > (64 + len(values)) * numpy.finfo(values.dtype).eps * values[-1]

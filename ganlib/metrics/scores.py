@@ -26,15 +26,21 @@ def inception_score(probabilities: Tensor, splits: int | None = None) -> float |
             f"probabilities: row {row} sums to {float(p[row].sum()):.6g} and its least entry is "
             f"{float(p[row].min()):.3g}: expected rows of probabilities, none negative, sum 1"
         )
+    # Rounding may leave a score a little below 1.
     if splits is None:
-        return float(_score(p))
-    return torch.stack([_score(part) for part in p.tensor_split(splits)])
+        return max(1.0, float(exponential_information(p)))
+    scores = [exponential_information(part) for part in p.tensor_split(splits)]
+    return torch.stack(scores).clamp(min=1)
 
 
-def _score(p: Tensor) -> Tensor:
-    marginal = p.mean(0)
-    divergence = torch.xlogy(p, p).sum(1).mean() - torch.xlogy(marginal, marginal).sum()
-    return divergence.clamp(min=0).exp()
+def exponential_information(p: Tensor) -> Tensor:
+    """exp (H(y) - H(y | x)) of the rows p(y | x), (count, classes)."""
+    return (entropy(p.mean(0)) - entropy(p).mean()).exp()
+
+
+def entropy(p: Tensor) -> Tensor:
+    """-sum_y p(y) log p(y) over the last dimension, in nats."""
+    return -torch.xlogy(p, p).sum(-1)
 
 
 def kernel_distance(
@@ -56,39 +62,46 @@ def kernel_distance(
     """
     a, b = feature_pair(features_a, features_b, ("features_a", "features_b"))
     if subsets is None:
-        return float(_unbiased_mmd(a, b))
+        return float(_held(squared_discrepancy(a, b), a, b))
     subsets = whole("subsets", subsets)
     # So many examples are there of each, and two make a pair.
     subset_size = whole("subset_size", subset_size, 2, min(len(a), len(b)))
     estimates = []
     for _ in range(subsets):
         chosen = [torch.randperm(len(x), generator=generator)[:subset_size] for x in (a, b)]
-        estimates.append(_unbiased_mmd(a[chosen[0]], b[chosen[1]]))
-    return torch.stack(estimates)
+        estimates.append(squared_discrepancy(a[chosen[0]], b[chosen[1]]))
+    return _held(torch.stack(estimates), a, b)
 
 
-def _unbiased_mmd(a: Tensor, b: Tensor) -> Tensor:
-    """E k(a, a') + E k(b, b') - 2 E k(a, b) over pairs of different examples."""
-    squared = _within(a) + _within(b) - 2 * _kernel_sum(a, b) / (len(a) * len(b))
-    if not torch.isfinite(squared):
+def _held(estimates: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """The estimates; ValueError where float64 does not hold the kernels behind them."""
+    if not torch.isfinite(estimates).all():
         largest = max(float(x.abs().max()) for x in (a, b))
         raise ValueError(
             f"features of size {largest:.3g}: float64 does not hold their kernels, third powers of "
             "products; expected smaller ones"
         )
-    return squared
+    return estimates
 
 
-def _within(x: Tensor) -> Tensor:
-    """E k(x, x') over pairs of different examples of one set."""
-    with_itself = _kernel(x.square().sum(1), x.shape[1]).sum()
-    return (_kernel_sum(x, x) - with_itself) / (len(x) * (len(x) - 1))
+def kernel(a: Tensor, b: Tensor) -> Tensor:
+    """(x·y / dimensions + 1)³ for all pairs, (len(a), len(b))."""
+    return (a @ b.T / a.shape[1] + 1) ** 3
 
 
-def _kernel_sum(a: Tensor, b: Tensor, block: int = 1000) -> Tensor:
-    """The sum of k over all pairs, a block of rows at a time."""
-    return torch.stack([_kernel(part @ b.T, a.shape[1]).sum() for part in a.split(block)]).sum()
+def kernel_sum(a: Tensor, b: Tensor) -> Tensor:
+    """The sum over all pairs, a thousand rows at a time."""
+    return sum(kernel(rows, b).sum() for rows in a.split(1000))
 
 
-def _kernel(products: Tensor, dimensions: int) -> Tensor:
-    return (products / dimensions + 1) ** 3
+def mean_within(x: Tensor) -> Tensor:
+    """The mean over all pairs of different examples of one set."""
+    with_itself = (x.square().sum(1) / x.shape[1] + 1) ** 3
+    pairs = len(x) * (len(x) - 1)
+    return (kernel_sum(x, x) - with_itself.sum()) / pairs
+
+
+def squared_discrepancy(a: Tensor, b: Tensor) -> Tensor:
+    """MMD²: E k(a, a') + E k(b, b') - 2 E k(a, b), without bias."""
+    between = kernel_sum(a, b) / (len(a) * len(b))
+    return mean_within(a) + mean_within(b) - 2 * between
