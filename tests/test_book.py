@@ -134,8 +134,9 @@ def test_committed_claims_are_those_of_the_committed_notebook(chapter):
     assert {r["id"] for r in recorded} == here.keys()
     for name, claim in here.items():
         same = [r for r in book if r["id"] == name]
-        # Five seeds of the whole chapter, or thirty repeats of the measurement alone.
-        assert name in repeated or {0, 1, 2, 3, 4} <= {r["seed"] for r in same}, name
+        # Another seed of the whole chapter, or thirty repeats of the measurement alone.
+        seeds = {r["seed"] for r in same}
+        assert name in repeated or (0 in seeds and len(seeds) > 1), name
         assert {(r["statement"], r["bound"]) for r in same} == {
             (claim["statement"], claim["bound"])
         }
