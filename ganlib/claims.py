@@ -280,29 +280,25 @@ def collect(notebooks: Iterable[Path], folder: Path | None = None) -> dict[str, 
             seen[run] = path
         for kind in KINDS:
             fresh[kind] += found[kind]
+    measured = {(chapter, preset) for chapter, _, preset in seen}
     texts = {}
     for kind, new in fresh.items():
-        if kind == "spreads":
-            # Repeats are a tool's work of their own: most runs make none, and say nothing of them.
-            renewed = {(r["chapter"], r["preset"]) for r in new}
-            kept = [r for r in load(kind, folder) if (r["chapter"], r["preset"]) not in renewed]
-        else:
-            kept = [r for r in load(kind, folder) if _stays(r, new, seen)]
+        # Repeats are a tool's work of their own: most runs make none, and say nothing of them.
+        are_repeats = kind == "spreads"
+        again = {(r["chapter"], r["preset"]) for r in new} if are_repeats else measured
+        made = set() if are_repeats else {(r["chapter"], r["preset"], *_name(r)) for r in new}
+        kept = [
+            r
+            for r in load(kind, folder)
+            if (r["chapter"], r["preset"]) not in again
+            or (_run(r) not in seen and (r["chapter"], r["preset"], *_name(r)) in made)
+        ]
         records = sorted(kept + new, key=lambda r: (r["chapter"], r["preset"], r["seed"]))
-        if new or kind != "spreads":
+        if new or not are_repeats:
             text = json.dumps(records, indent=1, ensure_ascii=False, allow_nan=False)
             texts[f"{kind}.json"] = text
     _replace(folder, texts)
     return {kind: len(records) for kind, records in fresh.items()}
-
-
-def _stays(record: dict, new: list[dict], seen: Iterable[tuple[str, int, str]]) -> bool:
-    """Whether a kept record outlives new ones: of another chapter or preset, or another seed's."""
-    chapter, _, preset = _run(record)
-    if (chapter, preset) not in {(name, size) for name, _, size in seen}:
-        return True
-    made = {(r["chapter"], r["preset"], *_name(r)) for r in new}
-    return _run(record) not in seen and (chapter, preset, *_name(record)) in made
 
 
 def load(kind: str, folder: Path | None = None) -> list[dict]:

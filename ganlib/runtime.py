@@ -120,6 +120,15 @@ def mixed_seed(*numbers: int) -> int:
     return int(numpy.random.SeedSequence(numbers).generate_state(1, numpy.uint64)[0] >> 1)
 
 
+def no_autocast(device: "torch.device | str") -> AbstractContextManager:
+    """Compute the block in the precision of its tensors, also within an autocast."""
+    import torch
+
+    kind = torch.device(device).type
+    # A device of meta tensors, on which a run is rehearsed, has no autocast to leave.
+    return nullcontext() if kind == "meta" else torch.autocast(kind, enabled=False)
+
+
 @contextmanager
 def full_precision(device: "torch.device | str") -> Iterator[None]:
     """No autocast and no TF32, so that results are the same on every machine but for rounding."""
@@ -130,7 +139,7 @@ def full_precision(device: "torch.device | str") -> Iterator[None]:
     try:
         for backend in backends:
             backend.allow_tf32 = False
-        with torch.autocast(torch.device(device).type, enabled=False):
+        with no_autocast(device):
             yield
     finally:
         for backend, was_allowed in zip(backends, allowed, strict=True):

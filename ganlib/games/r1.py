@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ganlib.games.minimax import NonSaturating
+from ganlib.runtime import no_autocast
 
 # The slope is computed on this share of each minibatch: it costs as much as three more losses.
 SHARE = 8
@@ -44,6 +45,6 @@ class PenalizedSlope(NonSaturating):
 def squared_slope(discriminator: nn.Module, x: Tensor) -> Tensor:
     """E ‖∇ logit(x)‖² over a batch, with a graph of its own, in full precision."""
     x = x.detach().requires_grad_(True)
-    with torch.autocast(x.device.type, enabled=False):
+    with no_autocast(x.device):
         (slope,) = torch.autograd.grad(discriminator(x).sum(), x, create_graph=True)
     return slope.square().flatten(1).sum(dim=1).mean()

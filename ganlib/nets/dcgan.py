@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from ganlib.nets.inputs import check_images, check_noise
 from ganlib.nets.perceptrons import Float, Layers
 from ganlib.sizes import whole
 
@@ -32,11 +33,7 @@ class DCGANGenerator(Layers):
 
     def forward(self, noise: Tensor) -> Tensor:
         """The images; ValueError for noise of another size."""
-        if noise.shape[1:] != (self.settings["noise_size"],):
-            raise ValueError(
-                f"noise of shape {tuple(noise.shape)}: expected "
-                f"(batch, {self.settings['noise_size']})"
-            )
+        check_noise(noise, self.settings)
         return super().forward(noise)
 
 
@@ -62,12 +59,7 @@ class DCGANDiscriminator(Layers):
 
     def forward(self, images: Tensor) -> Tensor:
         """The logits; ValueError for images of another size, which could give several each."""
-        channels, side = self.settings["channels"], self.settings["side"]
-        if images.shape[1:] != (channels, side, side):
-            raise ValueError(
-                f"images of shape {tuple(images.shape)}: expected (batch, {channels}, {side}, "
-                f"{side})"
-            )
+        check_images(images, self.settings)
         return super().forward(images)
 
 

@@ -1,13 +1,14 @@
 """A residual pair for images: a generator, and a discriminator that judges each image by itself.
 
-After Gulrajani et al. (2017, appendix F) and Mescheder et al. (2018): at equal time on one core it
-draws better digits than the DCGAN pair. Neither attention nor progressive growth is here.
+After Gulrajani et al. (2017, appendix F) and Mescheder et al. (2018). Neither attention nor
+progressive growth is here.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, leaky_relu, relu
 
+from ganlib.nets.inputs import check_images, check_noise
 from ganlib.sizes import whole
 
 
@@ -36,9 +37,7 @@ class ResidualGenerator(nn.Module):
 
     def forward(self, noise: Tensor) -> Tensor:
         """The images; ValueError for noise of another size."""
-        size = self.settings["noise_size"]
-        if noise.shape[1:] != (size,):
-            raise ValueError(f"noise of shape {tuple(noise.shape)}: expected (batch, {size})")
+        check_noise(noise, self.settings)
         base = self.settings["side"] // 4
         x = self.first(noise).unflatten(1, (-1, base, base))
         x = x.contiguous(memory_format=torch.channels_last)
@@ -65,12 +64,7 @@ class ResidualDiscriminator(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """The logits; ValueError for images of another size."""
-        channels, side = self.settings["channels"], self.settings["side"]
-        if images.shape[1:] != (channels, side, side):
-            raise ValueError(
-                f"images of shape {tuple(images.shape)}: expected (batch, {channels}, {side}, "
-                f"{side})"
-            )
+        check_images(images, self.settings)
         x = self.first(images)
         for block in self.blocks:
             x = block(x)

@@ -14,9 +14,9 @@ from ganlib.runtime import Run
 def digits(name: str, run: Run) -> Recipe:
     """The classifier of MNIST whose features judge generators of digits."""
     classifier = DigitClassifier(width=run.pick(smoke=8, book=32, paper=32))
-    optimiser = adam(classifier, 2e-3, betas=(0.9, 0.999))
     game = Classification(classifier)
     run.place(game)
+    optimiser = adam(classifier, 2e-3, betas=(0.9, 0.999))
     labelled = mnist("train")
     size = run.pick(smoke=64, book=128, paper=128)
     stream = minibatches(run, *labelled, size=size, prepare=to_signed_unit)

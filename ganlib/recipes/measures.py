@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ganlib.chains import ensemble_log_likelihood, members_log_likelihood, orders
-from ganlib.datasets import mnist, to_signed_unit
+from ganlib.datasets import to_signed_unit
 from ganlib.metrics import digit_features, extract, frechet_distance_between
 from ganlib.play import Measure
 from ganlib.runtime import Run
@@ -22,16 +22,14 @@ MEASURED = 1_000
 DRAWS = 5_000
 
 
-def held_out(run: Run, *tensors: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Training data to train on, and the examples at their end that are held out.
+def held_out(run: Run, examples: Tensor) -> tuple[Tensor, Tensor]:
+    """Training examples to train on, and those at their end that are held out.
 
-    tensors: of one first axis. At `smoke` and `book`, whose networks are not shipped, the held out
-    ones are trained on too.
+    At `smoke` and `book`, whose networks are not shipped, the held out ones are trained on too.
     """
     # Of small sets no more than a tenth.
-    count = min(HELD_OUT, len(tensors[0]) // 10)
-    end = -count if run.preset == "paper" else None
-    return tuple(t[:end] for t in tensors), tuple(t[-count:] for t in tensors)
+    count = min(HELD_OUT, len(examples) // 10)
+    return examples[:-count] if run.preset == "paper" else examples, examples[-count:]
 
 
 def negative_log_likelihood(
@@ -48,12 +46,11 @@ def negative_log_likelihood(
     return Measure(f"nats an image, {len(seen):,} held-out training images", of)
 
 
-def distance_of_digits(run: Run, noise: Callable[[int], Tensor]) -> Measure:
+def distance_of_digits(digits: Tensor, noise: Callable[[int], Tensor], run: Run) -> Measure:
     """The Fréchet distance of draws from held-out training digits, under the book's judge.
 
-    noise: draws that many vectors for the generator.
+    digits: the held-out ones, bytes. noise: draws that many vectors for the generator.
     """
-    _, (real,) = held_out(run, mnist("train")[0])
 
     @torch.no_grad()
     def of(networks: Mapping[str, nn.Module]) -> float:
@@ -61,8 +58,8 @@ def distance_of_digits(run: Run, noise: Callable[[int], Tensor]) -> Measure:
             torch.manual_seed(0)
             judge = digit_features(run.device)
             draws = [networks["generator"](noise(500)).float() for _ in range(DRAWS // 500)]
-        pictures = to_signed_unit(real), torch.cat(draws).cpu()
+        pictures = to_signed_unit(digits), torch.cat(draws).cpu()
         vectors = [extract(judge, images, device=run.device).vectors for images in pictures]
         return frechet_distance_between(*vectors)
 
-    return Measure(f"Fréchet distance of {DRAWS:,} draws, {HELD_OUT:,} held-out digits", of)
+    return Measure(f"Fréchet distance of {DRAWS:,} draws, {len(digits):,} held-out digits", of)

@@ -53,7 +53,7 @@ def residual_mnist(name: str, run: Run) -> Recipe:
     discriminator = ResidualDiscriminator(width=width)
     game = PenalizedSlope(generator, discriminator, 64, weight=0.5)
     run.place(game)
-    (images,), _ = held_out(run, mnist("train")[0])
+    images, rest = held_out(run, mnist("train")[0])
     players = {"discriminator": discriminator, "generator": generator}
     return Recipe(
         name=name,
@@ -64,5 +64,5 @@ def residual_mnist(name: str, run: Run) -> Recipe:
         averages={"generator": decay},
         schedule=cosine,
         precision=run.precision,
-        measure=distance_of_digits(run, game.noise),
+        measure=distance_of_digits(rest, game.noise, run),
     )

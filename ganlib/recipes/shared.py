@@ -44,7 +44,7 @@ def likelihood(
     """Maximum likelihood, with an average of the weights."""
     size = run.pick(smoke=16, book=32, paper=paper(run, gpu=128, cpu=32))
     game = run.place(MaximumLikelihood(chain, generation_orders))
-    (training,), (rest,) = held_out(run, images)
+    training, rest = held_out(run, images)
     return Recipe(
         name=name,
         game=game,
