@@ -1,7 +1,8 @@
-"""The optimisers that recipes use, and the schedules of their rates."""
+"""The optimisers that recipes use, their steps as functions, and the schedules of their rates."""
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -81,6 +82,77 @@ class Muon(torch.optim.Optimizer):
         for optimiser, parameter, seen in pairs:
             if seen in optimiser.state:
                 self.state[parameter] = optimiser.state[seen]
+
+
+def foreseen(
+    optimiser: torch.optim.Optimizer,
+    module: nn.Module,
+    cost: Callable[[Mapping[str, Tensor]], Tensor],
+    steps: int,
+) -> dict[str, Tensor]:
+    """The weights of a module after `steps` of its optimiser down a cost, which are not taken.
+
+    cost: the weights by name to the scalar that the optimiser would descend. The result is
+    differentiable by all that the cost depends on, through every step and through Adam's moments,
+    which start where they are now. Module and optimiser stay as they are.
+    Raises ValueError as `check_foreseeable` does.
+    """
+    check_foreseeable(optimiser, module)
+    names = {parameter: name for name, parameter in module.named_parameters()}
+    owners = [(names[p], p, group) for group in optimiser.param_groups for p in group["params"]]
+    weights = {n: p.detach().clone().requires_grad_() for n, p in module.named_parameters()}
+    moments = {name: _present(optimiser.state.get(p), p) for name, p, _ in owners}
+    for _ in range(steps):
+        found = torch.autograd.grad(cost(weights), list(weights.values()), create_graph=True)
+        slopes = dict(zip(weights, found, strict=True))
+        weights = dict(weights)
+        for name, _, group in owners:
+            if isinstance(optimiser, torch.optim.SGD):
+                move = group["lr"] * slopes[name]
+            else:
+                moments[name], move = _adams(*moments[name], slopes[name], group)
+            weights[name] = weights[name] - move
+    return weights
+
+
+def check_foreseeable(optimiser: torch.optim.Optimizer, module: nn.Module) -> None:
+    """ValueError unless it is Adam, or SGD without momentum, of all of the module's weights.
+
+    Neither may decay weights, maximise, or be a variant such as AMSGrad.
+    """
+    if type(optimiser) not in (torch.optim.Adam, torch.optim.SGD):
+        raise ValueError(f"optimiser {type(optimiser).__name__}: expected torch's Adam or SGD")
+    for group in optimiser.param_groups:
+        for option in ("weight_decay", "amsgrad", "maximize", "momentum", "nesterov"):
+            if group.get(option):
+                raise ValueError(f"{option}={group[option]}: expected none, to be foreseen")
+    fitted = {id(p) for group in optimiser.param_groups for p in group["params"]}
+    if fitted != {id(p) for p in module.parameters()}:
+        raise ValueError(
+            f"the optimiser fits other weights than {type(module).__name__}'s: expected those, "
+            "and all of them"
+        )
+
+
+def _present(state: Mapping[str, Any] | None, parameter: Tensor) -> tuple[float, Tensor, Tensor]:
+    """Adam's count of steps and its two moments; none yet before its first step."""
+    if not state or "exp_avg" not in state:
+        return 0.0, torch.zeros_like(parameter), torch.zeros_like(parameter)
+    return float(state["step"]), state["exp_avg"], state["exp_avg_sq"]
+
+
+def _adams(
+    count: float, first: Tensor, second: Tensor, slope: Tensor, group: Mapping[str, Any]
+) -> tuple[tuple[float, Tensor, Tensor], Tensor]:
+    """Adam's moments after one slope, and by how much it moves (Kingma and Ba, 2015)."""
+    (beta_1, beta_2), count = group["betas"], count + 1
+    first = beta_1 * first + (1 - beta_1) * slope
+    second = beta_2 * second + (1 - beta_2) * slope.square()
+    # The root of 0 has no slope, and what is 0 here has had no slope either: it does not move.
+    moved = second > 0
+    root = torch.where(moved, second, 1.0).sqrt() / math.sqrt(1 - beta_2**count)
+    step = first / (1 - beta_1**count) / (root + group["eps"])
+    return (count, first, second), torch.where(moved, group["lr"] * step, 0.0)
 
 
 def cosine(progress: float) -> float:

@@ -25,6 +25,8 @@ NETWORKS: dict[str, type[nn.Module]] = {
         PixelCNN,
         nets.DCGANDiscriminator,
         nets.DCGANGenerator,
+        nets.DenseCritic,
+        nets.DenseGenerator,
         nets.DigitClassifier,
         nets.Logit,
         nets.Perceptron,

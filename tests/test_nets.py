@@ -12,12 +12,15 @@ from ganlib.chains import GatedPixelCNN, LMConv, PixelCNN
 from ganlib.nets import (
     DCGANDiscriminator,
     DCGANGenerator,
+    DenseCritic,
+    DenseGenerator,
     DigitClassifier,
     Float,
     Logit,
     Perceptron,
     ResidualDiscriminator,
     ResidualGenerator,
+    Scaled,
 )
 
 
@@ -184,6 +187,8 @@ NETWORKS = {
     "PixelCNN": lambda: PixelCNN(3, 4, 6, 2, 5, 3),
     "DCGANDiscriminator": lambda: DCGANDiscriminator(16, 3, 2, normalized=False),
     "DCGANGenerator": lambda: DCGANGenerator(5, 16, 3, 2),
+    "DenseCritic": lambda: DenseCritic(8, 3, (5, 4)),
+    "DenseGenerator": lambda: DenseGenerator(5, 8, 3, (5, 4)),
     "DigitClassifier": lambda: DigitClassifier(7, 3, 2, 5),
     "Logit": lambda: Logit(3, (5, 4), "Tanh"),
     "Perceptron": lambda: Perceptron(3, 2, (5, 4), "Tanh"),
@@ -312,3 +317,33 @@ def test_a_residual_discriminator_judges_each_image_by_itself():
     seen = images[:1].clone().requires_grad_(True)
     discriminator(seen).sum().backward()
     assert (seen.grad != 0).all()
+
+
+def test_the_dense_pair_makes_and_judges_images():
+    generator, critic = DenseGenerator(5, 12, 3, (7, 8)), DenseCritic(12, 3, (6,))
+    images = generator(torch.randn(4, 5))
+    assert images.shape == (4, 3, 12, 12) and images.dtype == torch.float32
+    assert images.abs().max() < 1 and critic(images).shape == (4,)
+    # Weights and biases, and a scale and a shift for each normalized unit.
+    expected = 5 * 7 + 7 * 8 + 8 * 432 + 7 + 8 + 432 + 2 * (7 + 8)
+    assert parameter_count(generator) == expected
+    assert parameter_count(critic) == 432 * 6 + 6 + 6 + 1
+    again = DenseGenerator(**json.loads(json.dumps(generator.settings)))
+    assert again.settings == generator.settings
+
+
+def test_the_dense_pair_refuses_what_does_not_fit():
+    with pytest.raises(ValueError, match=r"expected \(batch, 5\)"):
+        DenseGenerator(5, 12)(torch.randn(4, 6))
+    with pytest.raises(ValueError, match=r"expected \(batch, 1, 28, 28\)"):
+        DenseCritic()(torch.randn(2, 1, 27, 28))
+    with pytest.raises(ValueError, match="a width of widths=0"):
+        DenseGenerator(widths=(4, 0))
+    with pytest.raises(ValueError, match="a width of widths=0"):
+        DenseCritic(widths=(0,))
+
+
+def test_a_scaled_network_sees_its_input_scaled():
+    network = Logit(2, (4,))
+    x = torch.randn(5, 2)
+    assert torch.equal(Scaled(network, 0.25)(x), network(x / 4))

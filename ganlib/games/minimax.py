@@ -4,14 +4,13 @@ Discriminators return logits: D(x) = sigmoid(logit), so log D is `logsigmoid(log
 log(1 - D) is `logsigmoid(-logit)`, exact where the probabilities themselves would round.
 """
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from ganlib.games.rules import Game, Turn
+from ganlib.games.rules import Sampling, Turn
 
 
-class Minimax(Game):
+class Minimax(Sampling):
     """min over G, max over D of V(G, D) = E log D(x) + E log(1 - D(G(z))).
 
     generator: noise (batch, noise_size) to data. discriminator: data to logits (batch,).
@@ -44,10 +43,6 @@ class Minimax(Game):
             *discriminator_turns * (Turn("discriminator", self.discriminator_loss),),
             Turn("generator", self.generator_loss, fresh=False),
         )
-
-    def noise(self, count: int) -> Tensor:
-        """Draw z from the standard normal: (count, noise_size)."""
-        return torch.randn(count, self.noise_size, device=next(self.parameters()).device)
 
     def discriminator_loss(self, x: Tensor) -> Tensor:
         """The cross-entropy of D's answers on data x and on as many draws.

@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ganlib.identity import described
@@ -93,3 +94,13 @@ class Game(nn.Module):
     def players(self) -> dict[str, nn.Module]:
         """The networks by name."""
         return {name: module for name, module in self._modules.items() if module is not None}
+
+
+class Sampling(Game):
+    """A game of a generator that turns noise, (batch, noise_size), into examples."""
+
+    noise_size: int
+
+    def noise(self, count: int) -> Tensor:
+        """Draw z from the standard normal: (count, noise_size)."""
+        return torch.randn(count, self.noise_size, device=next(self.parameters()).device)

@@ -5,12 +5,15 @@ Networks only: what they are paid is in `games/`, how they are fitted in `play`.
 
 from ganlib.nets.classifiers import DigitClassifier
 from ganlib.nets.dcgan import DCGANDiscriminator, DCGANGenerator
-from ganlib.nets.perceptrons import Float, Layers, Logit, Perceptron
+from ganlib.nets.dense import DenseCritic, DenseGenerator
+from ganlib.nets.perceptrons import Float, Layers, Logit, Perceptron, Scaled
 from ganlib.nets.residual import ResidualDiscriminator, ResidualGenerator
 
 __all__ = [
     "DCGANDiscriminator",
     "DCGANGenerator",
+    "DenseCritic",
+    "DenseGenerator",
     "DigitClassifier",
     "Float",
     "Layers",
@@ -18,4 +21,5 @@ __all__ = [
     "Perceptron",
     "ResidualDiscriminator",
     "ResidualGenerator",
+    "Scaled",
 ]

@@ -1,4 +1,4 @@
-"""Fully connected networks, and the two small layers that all networks share."""
+"""Fully connected networks, and the small layers that networks share."""
 
 from collections.abc import Sequence
 
@@ -13,6 +13,18 @@ class Float(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Cast to float32; any shape."""
         return x.float()
+
+
+class Scaled(nn.Module):
+    """A network that sees its input multiplied by a factor; any shape."""
+
+    def __init__(self, network: nn.Module, factor: float):
+        super().__init__()
+        self.network, self.factor = network, factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the network makes of it."""
+        return self.network(self.factor * x)
 
 
 class Layers(nn.Sequential):

@@ -4,7 +4,17 @@ Notebooks and `python -m ganlib` build the same recipe, so what a chapter trains
 reader and what a GPU trains for hours differ in size alone.
 """
 
-from ganlib.recipes import evaluation, lmconv, minimax, pixelcnn
+from ganlib.recipes import evaluation, fgan, lmconv, minimax, pixelcnn, unrolled
 from ganlib.recipes.register import RECIPES, build, checkpoint_path
 
-__all__ = ["RECIPES", "build", "checkpoint_path", "evaluation", "lmconv", "minimax", "pixelcnn"]
+__all__ = [
+    "RECIPES",
+    "build",
+    "checkpoint_path",
+    "evaluation",
+    "fgan",
+    "lmconv",
+    "minimax",
+    "pixelcnn",
+    "unrolled",
+]

@@ -1,7 +1,4 @@
-"""Divergences between distributions that are known exactly: on finite tables and on grids.
-
-Everything is in nats and float64. What must be estimated from samples is in `metrics`.
-"""
+"""KL, Jensen-Shannon and total variation, on finite tables and on grids, in nats and float64."""
 
 import math
 import sys
@@ -26,7 +23,7 @@ def kullback_leibler(p: Tensor, q: Tensor, cells: Tensor | float = 1.0) -> Tenso
     Raises ValueError unless the shapes fit and both are non-negative and sum to 1 (to 1e-6; grids:
     to 0.001), TypeError for what holds no numbers.
     """
-    p, q, cells = _distributions(p, q, cells)
+    p, q, cells = distributions(p, q, cells)
     return (_weighted_log_ratio(p, q) * cells).sum(-1)
 
 
@@ -36,7 +33,7 @@ def jensen_shannon(p: Tensor, q: Tensor, cells: Tensor | float = 1.0) -> Tensor:
     Between 0 (equal) and log 2 (disjoint supports). Arguments and errors as for
     `kullback_leibler`; Lin, 1991, eq. 4.1 with equal weights.
     """
-    p, q, cells = _distributions(p, q, cells)
+    p, q, cells = distributions(p, q, cells)
     m = (p + q) / 2
     # Half of the least number that there is rounds to 0, where p or q is not.
     m = torch.where(m > 0, m, p + q)
@@ -48,7 +45,7 @@ def total_variation(p: Tensor, q: Tensor, cells: Tensor | float = 1.0) -> Tensor
 
     Arguments and errors as for `kullback_leibler`.
     """
-    p, q, cells = _distributions(p, q, cells)
+    p, q, cells = distributions(p, q, cells)
     return ((p - q).abs() * cells).sum(-1) / 2
 
 
@@ -80,7 +77,8 @@ def _weighted_log_ratio(p: Tensor, q: Tensor) -> Tensor:
     return torch.where(massive, p * (safe_p.log() - safe_q.log()), 0.0)
 
 
-def _distributions(p: Tensor, q: Tensor, cells: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
+def distributions(p: Tensor, q: Tensor, cells: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
+    """The arguments of every divergence as float64; errors as of `kullback_leibler`."""
     p, q, cells = _float64(p, "p"), _float64(q, "q"), _float64(cells, "cells")
     if not p.ndim or not q.ndim or not p.shape[-1] or p.shape[-1] != q.shape[-1]:
         raise ValueError(

@@ -1,0 +1,17 @@
+"""Divergences between distributions that are known exactly: on finite tables and on grids.
+
+What must be estimated from samples is in `metrics`.
+"""
+
+from ganlib.divergences.f_divergences import F_DIVERGENCES, FDivergence, f_divergence
+from ganlib.divergences.tables import grid, jensen_shannon, kullback_leibler, total_variation
+
+__all__ = [
+    "F_DIVERGENCES",
+    "FDivergence",
+    "f_divergence",
+    "grid",
+    "jensen_shannon",
+    "kullback_leibler",
+    "total_variation",
+]

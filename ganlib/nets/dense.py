@@ -1,0 +1,65 @@
+"""The fully connected pair for images of Nowozin et al. (2016, section 3.2)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ganlib.nets.inputs import check_images, check_noise
+from ganlib.nets.perceptrons import Logit
+from ganlib.sizes import whole
+
+
+class DenseGenerator(nn.Module):
+    """Noise (batch, noise_size) to images (batch, channels, side, side) in (-1, 1).
+
+    Each hidden layer of the given widths is batch-normalized and rectified. Raises ValueError for
+    sizes that are no whole numbers of 1 or more.
+    """
+
+    def __init__(
+        self,
+        noise_size: int = 100,
+        side: int = 28,
+        channels: int = 1,
+        widths: Sequence[int] = (1200, 1200),
+    ):
+        super().__init__()
+        noise_size, channels = whole("noise_size", noise_size), whole("channels", channels)
+        side = whole("side", side)
+        widths = tuple(whole("a width of widths", width) for width in widths)
+        self.settings = {
+            "noise_size": noise_size,
+            "side": side,
+            "channels": channels,
+            "widths": widths,
+        }
+        layers: list[nn.Module] = []
+        for fan_in, fan_out in zip((noise_size, *widths), widths, strict=False):
+            layers += [nn.Linear(fan_in, fan_out), nn.BatchNorm1d(fan_out), nn.ReLU()]
+        last = nn.Linear((noise_size, *widths)[-1], channels * side * side)
+        self.layers = nn.Sequential(*layers, last)
+
+    def forward(self, noise: Tensor) -> Tensor:
+        """The images; ValueError for noise of another size."""
+        check_noise(noise, self.settings)
+        side = self.settings["side"]
+        return torch.tanh(self.layers(noise)).float().unflatten(1, (-1, side, side))
+
+
+class DenseCritic(nn.Module):
+    """Images (batch, channels, side, side) to any real numbers, (batch,).
+
+    The hidden layers end in exponential linear units. Errors as for `DenseGenerator`.
+    """
+
+    def __init__(self, side: int = 28, channels: int = 1, widths: Sequence[int] = (240, 240)):
+        super().__init__()
+        side, channels = whole("side", side), whole("channels", channels)
+        self.layers = Logit(channels * side * side, widths, "ELU")
+        self.settings = {"side": side, "channels": channels, "widths": tuple(widths)}
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The critic's numbers; ValueError for images of another size."""
+        check_images(images, self.settings)
+        return self.layers(images.flatten(1))

@@ -1,0 +1,64 @@
+"""The recipes of the chapter on f-divergences: fully connected pairs on MNIST, one a divergence."""
+
+from ganlib.datasets import mnist, to_signed_unit
+from ganlib.games.fgan import FGAN
+from ganlib.nets import DenseCritic, DenseGenerator
+from ganlib.optimisers import adam, cosine
+from ganlib.play import Recipe
+from ganlib.recipes.measures import distance_of_digits, held_out
+from ganlib.recipes.register import recipe
+from ganlib.recipes.shared import minibatches, paper
+from ganlib.runtime import Run
+
+
+@recipe
+def fgan_kl(name: str, run: Run) -> Recipe:
+    """The Kullback-Leibler divergence."""
+    return dense_mnist(name, run, "kl")
+
+
+@recipe
+def fgan_pearson(name: str, run: Run) -> Recipe:
+    """Pearson's χ²."""
+    return dense_mnist(name, run, "pearson")
+
+
+@recipe
+def fgan_hellinger(name: str, run: Run) -> Recipe:
+    """The squared Hellinger distance."""
+    return dense_mnist(name, run, "hellinger")
+
+
+@recipe
+def fgan_jensen_shannon(name: str, run: Run) -> Recipe:
+    """The Jensen-Shannon divergence."""
+    return dense_mnist(name, run, "jensen-shannon")
+
+
+@recipe
+def fgan_gan(name: str, run: Run) -> Recipe:
+    """The original game's divergence."""
+    return dense_mnist(name, run, "gan")
+
+
+def dense_mnist(name: str, run: Run, divergence: str) -> Recipe:
+    """The networks of Nowozin et al. (2016, section 3.2) on MNIST, under one f-divergence."""
+    wide = run.pick(smoke=64, book=256, paper=paper(run, gpu=1200, cpu=320))
+    size = run.pick(smoke=64, book=128, paper=paper(run, gpu=4096, cpu=128))
+    generator = DenseGenerator(100, widths=(wide, wide))
+    critic = DenseCritic(widths=run.pick(smoke=(32, 32), book=(240, 240), paper=(240, 240)))
+    game = FGAN(generator, critic, 100, divergence)
+    run.place(game)
+    images, rest = held_out(run, mnist("train")[0])
+    return Recipe(
+        name=name,
+        game=game,
+        stream=minibatches(run, images, size=size, prepare=to_signed_unit),
+        # A faster critic loses the rows whose conjugate grows without bound.
+        optimisers={"critic": adam(critic, 2e-4), "generator": adam(generator, 5e-4)},
+        rounds=run.pick(smoke=10, book=800, paper=paper(run, gpu=40_000, cpu=20_000)),
+        averages={"generator": run.pick(smoke=0.9, book=0.99, paper=0.999)},
+        schedule=cosine,
+        precision=run.precision,
+        measure=distance_of_digits(rest, game.noise, run),
+    )
