@@ -114,7 +114,7 @@ def _ship(
     return True
 
 
-def _step_back() -> None:
+def step_back() -> None:
     """Take the lowest priority, so that whatever else the machine does goes first."""
     os.nice(19)
     # Linux shares a processor among sessions before it looks at the processes of one.
@@ -135,7 +135,7 @@ def main() -> None:
     unknown = sorted(set(options.recipes) - RECIPES.keys())
     if unknown:
         parser.error(f"{', '.join(unknown)}: choose from {', '.join(RECIPES)}")
-    _step_back()
+    step_back()
     run = runtime.start("paper", options.device, options.seed)
     names = options.recipes or [name for name in RECIPES if build(name, run).measure is not None]
     for name in names:

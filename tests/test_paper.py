@@ -194,7 +194,7 @@ def test_a_run_saves_by_the_clock(tiny, run, tmp_path, monkeypatch):
 
 
 def test_the_lowest_priority_is_taken():
-    told = "import os; from ganlib import paper; paper._step_back(); print(os.nice(0))"
+    told = "import os; from ganlib import paper; paper.step_back(); print(os.nice(0))"
     told += "; print(open('/proc/self/autogroup').read() if os.path.exists('/proc/self/autogroup')"
     told += " else 'nice 19')"
     command = [sys.executable, "-c", told]
@@ -206,7 +206,7 @@ def test_the_lowest_priority_is_taken():
 
 
 def test_the_command_trains_what_it_is_told(tiny, run, monkeypatch):
-    monkeypatch.setattr(paper, "_step_back", lambda: None)
+    monkeypatch.setattr(paper, "step_back", lambda: None)
     monkeypatch.setattr(sys, "argv", ["paper", "tiny"])
     paper.main()
     assert checkpoints.read(next(checkpoints_of(run)))

@@ -251,8 +251,10 @@ try:
 except RuntimeError as error:
     seconds = time.monotonic() - began
     assert 4 < seconds < 40, seconds
-    print("gave up:", error)
+    print("gave up:", error, flush=True)
     (folder / "over").touch()
+    # What gloo left waiting may abort an ordinary exit; what was raised is all that is asked.
+    os._exit(0)
 else:
     raise AssertionError("nothing was raised")
 """
