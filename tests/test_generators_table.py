@@ -141,3 +141,22 @@ def test_the_command_judges_two_pieces_to_all(pieces, capsys, monkeypatch):
     with pytest.raises(SystemExit):
         table.main()
     assert f"--pieces {pieces}: expected 2 to 5" in capsys.readouterr().err
+
+
+def test_what_has_not_changed_is_not_measured_again(monkeypatch):
+    measured = []
+
+    def row(name, *_):
+        measured.append(name)
+        return {"row": name}
+
+    monkeypatch.setattr(table, "_row", row)
+    rows = {row["row"]: row for row in table.measure(2, torch.device("cpu"))}
+    assert measured == list(rows) and {table.GREY, "minimax-mnist", "lmconv-binary"} <= rows.keys()
+    rows["minimax-mnist"] = {**rows["minimax-mnist"], "made": "otherwise"}
+    del rows["pixelcnn-256"]
+    measured.clear()
+    again = {row["row"]: row for row in table.measure(2, torch.device("cpu"), rows)}
+    assert measured == ["minimax-mnist", "pixelcnn-256"]
+    assert again.keys() == rows.keys() | {"pixelcnn-256"}
+    assert again["lmconv-binary"] is rows["lmconv-binary"]

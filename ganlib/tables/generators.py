@@ -4,13 +4,14 @@
 compares each piece with as many test digits, by the shipped judge; and writes
 `data/results/generators.json`: for every row the mean of each figure of merit over the pieces, its
 standard error, what the first piece gave (which a chapter measures again), and how the generator
-was made. All figures are at one number of draws, since a Fréchet distance depends on it.
+was made. All figures are at one number of draws, since a Fréchet distance depends on it. Rows of
+networks that have not changed since stay as they are.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from statistics import mean, stdev
 
 import torch
@@ -108,19 +109,31 @@ def memory_distance(pictures: Tensor, library: Tensor) -> float:
     return float(nearest_neighbours(pictures, library)[0].median())
 
 
-def measure(pieces: int, device: torch.device) -> Iterator[dict]:
-    """The table's rows, from so many pieces of draws."""
-    extractor = digit_features(device)
+def measure(
+    pieces: int, device: torch.device, known: Mapping[str, dict] | None = None
+) -> Iterator[dict]:
+    """The table's rows, from so many pieces of draws.
+
+    known: rows by name that were measured before; those of networks that are still the same are
+    given as they are.
+    """
+    extractor, known = digit_features(device), known or {}
     for kind in (GREY, BINARY):
         reference = list(real_digits(kind, "test").split(DRAWS))
         library = real_digits(kind, "train").to(device)
         # As draws each piece of test digits is compared with another one.
         others = (reference[(piece + 1) % PIECES] for piece in range(pieces))
-        yield _row(kind, others, reference, library, extractor, device) | {"reference": kind}
+        if kind in known:
+            yield known[kind]
+        else:
+            yield _row(kind, others, reference, library, extractor, device) | {"reference": kind}
         for player in ("generator", "chain"):
             for name in shipped(player):
                 network, made = trained_network(name, player)
                 if kind_of(network) != kind:
+                    continue
+                if name in known and known[name]["made"] == made:
+                    yield known[name]
                     continue
                 network.to(device)
                 drawn = (draws(network, DRAWS, piece) for piece in range(pieces))
@@ -160,12 +173,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m ganlib.tables.generators", description=__doc__)
     parser.add_argument("--device", choices=runtime.DEVICES, default="auto")
     parser.add_argument("--pieces", type=int, default=PIECES, help="fewer for a quick look")
+    parser.add_argument(
+        "--all", action="store_true", help="measure again what is in the table and has not changed"
+    )
     options = parser.parse_args()
     if not 2 <= options.pieces <= PIECES:
         parser.error(f"--pieces {options.pieces}: expected 2 to {PIECES}, for a mean and its error")
     run = runtime.start("paper", options.device, 0)
-    rows = []
-    for row in measure(options.pieces, run.device):
+    path, rows = results_folder() / "generators.json", []
+    known = {}
+    if path.exists() and options.pieces == PIECES and not options.all:
+        known = {row["row"]: row for row in json.loads(path.read_text(encoding="utf-8"))}
+    for row in measure(options.pieces, run.device, known):
         rows.append(row)
         told = " ".join(f"{name} {value:.4g}" for name, value in row["figures"].items())
         print(f"{row['row']}: {told}", flush=True)
@@ -174,7 +193,6 @@ def main() -> None:
             if name not in {row["row"] for row in rows}:
                 print(f"{name}: left out, because its {player} draws no digits that are judged")
     if options.pieces == PIECES:
-        path = results_folder() / "generators.json"
         path.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
         print(f"written to {path.name}")
 
