@@ -134,23 +134,26 @@ def check_foreseeable(optimiser: torch.optim.Optimizer, module: nn.Module) -> No
         )
 
 
-def _present(state: Mapping[str, Any] | None, parameter: Tensor) -> tuple[float, Tensor, Tensor]:
+def _present(
+    state: Mapping[str, Any] | None, parameter: Tensor
+) -> tuple[Tensor | float, Tensor, Tensor]:
     """Adam's count of steps and its two moments; none yet before its first step."""
     if not state or "exp_avg" not in state:
         return 0.0, torch.zeros_like(parameter), torch.zeros_like(parameter)
-    return float(state["step"]), state["exp_avg"], state["exp_avg_sq"]
+    # A tensor still: a fused Adam counts on the device, which nobody should wait for.
+    return state["step"].double(), state["exp_avg"], state["exp_avg_sq"]
 
 
 def _adams(
-    count: float, first: Tensor, second: Tensor, slope: Tensor, group: Mapping[str, Any]
-) -> tuple[tuple[float, Tensor, Tensor], Tensor]:
+    count: Tensor | float, first: Tensor, second: Tensor, slope: Tensor, group: Mapping[str, Any]
+) -> tuple[tuple[Tensor | float, Tensor, Tensor], Tensor]:
     """Adam's moments after one slope, and by how much it moves (Kingma and Ba, 2015)."""
     (beta_1, beta_2), count = group["betas"], count + 1
     first = beta_1 * first + (1 - beta_1) * slope
     second = beta_2 * second + (1 - beta_2) * slope.square()
     # The root of 0 has no slope, and what is 0 here has had no slope either: it does not move.
     moved = second > 0
-    root = torch.where(moved, second, 1.0).sqrt() / math.sqrt(1 - beta_2**count)
+    root = torch.where(moved, second, 1.0).sqrt() / (1 - beta_2**count) ** 0.5
     step = first / (1 - beta_1**count) / (root + group["eps"])
     return (count, first, second), torch.where(moved, group["lr"] * step, 0.0)
 
