@@ -30,8 +30,11 @@ NETWORKS: dict[str, type[nn.Module]] = {
         nets.DigitClassifier,
         nets.Logit,
         nets.Perceptron,
+        nets.RecurrentGenerator,
         nets.ResidualDiscriminator,
         nets.ResidualGenerator,
+        nets.SmallDiscriminator,
+        nets.SmallGenerator,
     )
 }
 

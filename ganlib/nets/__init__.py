@@ -7,7 +7,9 @@ from ganlib.nets.classifiers import DigitClassifier
 from ganlib.nets.dcgan import DCGANDiscriminator, DCGANGenerator
 from ganlib.nets.dense import DenseCritic, DenseGenerator
 from ganlib.nets.perceptrons import Float, Layers, Logit, Perceptron, Scaled
+from ganlib.nets.recurrent import RecurrentGenerator
 from ganlib.nets.residual import ResidualDiscriminator, ResidualGenerator
+from ganlib.nets.small import SmallDiscriminator, SmallGenerator
 
 __all__ = [
     "DCGANDiscriminator",
@@ -19,7 +21,10 @@ __all__ = [
     "Layers",
     "Logit",
     "Perceptron",
+    "RecurrentGenerator",
     "ResidualDiscriminator",
     "ResidualGenerator",
     "Scaled",
+    "SmallDiscriminator",
+    "SmallGenerator",
 ]

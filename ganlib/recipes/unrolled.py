@@ -1,62 +1,113 @@
-"""The recipes of the chapter on unrolled games: the ring of Gaussians, at several steps."""
+"""The recipes of the chapter on unrolled games, each at several numbers of foreseen steps."""
 
 import torch
 from torch import nn
 
-from ganlib.datasets import gaussian_ring
+from ganlib.datasets import gaussian_ring, mnist, stacked_mnist, to_signed_unit
 from ganlib.games.unrolled import Unrolled
-from ganlib.nets import Logit, Perceptron, Scaled
+from ganlib.nets import (
+    Logit,
+    Perceptron,
+    RecurrentGenerator,
+    Scaled,
+    SmallDiscriminator,
+    SmallGenerator,
+)
 from ganlib.optimisers import adam
 from ganlib.play import Recipe
-from ganlib.recipes.register import recipe
+from ganlib.recipes.register import family
+from ganlib.recipes.shared import minibatches, paper
 from ganlib.runtime import Run
-from ganlib.streams import Draws
+from ganlib.streams import Draws, Minibatches
+
+STEPS = (0, 1, 5, 10)
+NOISE = 256
 
 
-@recipe
-def ring_0(name: str, run: Run) -> Recipe:
-    """The ring without unrolling: the original game."""
-    return ring(name, run, steps=0)
-
-
-@recipe
-def ring_1(name: str, run: Run) -> Recipe:
-    """The ring, one step foreseen."""
-    return ring(name, run, steps=1)
-
-
-@recipe
-def ring_5(name: str, run: Run) -> Recipe:
-    """The ring, five steps foreseen."""
-    return ring(name, run, steps=5)
-
-
-@recipe
-def ring_10(name: str, run: Run) -> Recipe:
-    """The ring, ten steps foreseen."""
-    return ring(name, run, steps=10)
-
-
+@family(steps=STEPS)
 def ring(name: str, run: Run, steps: int) -> Recipe:
     """Eight Gaussians on a circle, with the networks and rates of Metz et al. (2017, appendix A).
 
     At `smoke` and `book` the run is short and the rates are higher.
     """
-    torch.manual_seed(run.seed)
-    generator, logit = Perceptron(256, 2, (128, 128)), Logit(2, (128,))
+    _same_start(run)
+    generator, logit = Perceptron(NOISE, 2, (128, 128)), Logit(2, (128,))
     discriminator = Scaled(logit, 1 / 4)
     for layer in [*generator.modules(), *logit.modules()]:
         if isinstance(layer, nn.Linear):
             nn.init.orthogonal_(layer.weight, 0.8)
             nn.init.zeros_(layer.bias)
-    for network in (generator, discriminator):
-        run.place(network)
+    stream = Draws(gaussian_ring(), 512, run.device, run.world)
     rate = run.pick(smoke=1e-3, book=1e-3, paper=1e-4)
+    rounds = run.pick(smoke=20, book=1_000, paper=25_000)
+    return _unrolled(name, run, (generator, discriminator), steps, stream, rate, rounds)
+
+
+@family(steps=STEPS)
+def stacked_quarter(name: str, run: Run, steps: int) -> Recipe:
+    """Stacked digits, a discriminator a quarter of the generator's size."""
+    return stacked(name, run, steps, width=2)
+
+
+@family(steps=STEPS)
+def stacked_half(name: str, run: Run, steps: int) -> Recipe:
+    """Stacked digits, a discriminator half of the generator's size."""
+    return stacked(name, run, steps, width=4)
+
+
+def stacked(name: str, run: Run, steps: int, width: int) -> Recipe:
+    """Three digits in three colours: 1,000 modes (Metz et al., 2017, section 3.3.1).
+
+    width: of the discriminator, whose generator has 8.
+    """
+    _same_start(run)
+    generator, discriminator = SmallGenerator(NOISE), SmallDiscriminator(width=width)
+    images, _ = stacked_mnist("train", run.pick(smoke=500, book=20_000, paper=60_000))
+    size = run.pick(smoke=16, book=64, paper=paper(run, gpu=256, cpu=64))
+    stream = minibatches(run, images, size=size, prepare=to_signed_unit)
+    rate = paper(run, gpu=2e-4, cpu=1e-3)
+    long = paper(run, gpu=50_000, cpu=5_000)
+    rounds = run.pick(smoke=5, book=500, paper=long)
+    return _unrolled(name, run, (generator, discriminator), steps, stream, rate, rounds)
+
+
+@family(steps=(0, 20))
+def recurrent(name: str, run: Run, steps: int) -> Recipe:
+    """Digits, by a recurrent generator and a convolutional discriminator (their section 3.2)."""
+    _same_start(run)
+    generator, discriminator = RecurrentGenerator(NOISE), SmallDiscriminator(1, 8)
+    size = run.pick(smoke=16, book=32, paper=paper(run, gpu=128, cpu=32))
+    stream = minibatches(run, mnist("train")[0], size=size, prepare=to_signed_unit)
+    rate = paper(run, gpu=1e-4, cpu=1e-3)
+    long = paper(run, gpu=100_000, cpu=4_000)
+    rounds = run.pick(smoke=3, book=200, paper=long)
+    return _unrolled(name, run, (generator, discriminator), steps, stream, rate, rounds)
+
+
+def _same_start(run: Run) -> None:
+    """Let runs of one seed begin with the same weights, however many steps they foresee."""
+    torch.manual_seed(run.seed)
+
+
+def _unrolled(
+    name: str,
+    run: Run,
+    pair: tuple[nn.Module, nn.Module],
+    steps: int,
+    stream: Draws | Minibatches,
+    rate: float,
+    rounds: int,
+) -> Recipe:
+    """The game of a generator and a discriminator, Adam at one rate for both."""
+    for network in pair:
+        run.place(network)
+    generator, discriminator = pair
     optimisers = {"discriminator": adam(discriminator, rate), "generator": adam(generator, rate)}
+    foreseeing = optimisers["discriminator"]
     return Recipe(
         name=name,
-        game=Unrolled(generator, discriminator, 256, steps, optimisers["discriminator"]),
-        stream=Draws(gaussian_ring(), 512, run.device, run.world),
+        game=Unrolled(generator, discriminator, NOISE, steps, foreseeing),
+        stream=stream,
         optimisers=optimisers,
-        rounds=run.pick(smoke=20, book=1_500, paper=25_000),
+        rounds=rounds,
     )
