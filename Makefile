@@ -24,7 +24,7 @@ export OMP_WAIT_POLICY := PASSIVE
 SIDE_BY_SIDE := --no-print-directory -j$(JOBS)
 
 .DEFAULT_GOAL := help
-.PHONY: help book test units strict smoke verify budget run claims spread notebooks likelihoods judge ring paper plain bench torture lab clean
+.PHONY: help book test units strict smoke verify budget run claims spread notebooks likelihoods judge unrolled paper plain bench torture lab clean
 
 help: ## explain these verbs
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -101,8 +101,8 @@ likelihoods: $(READY) ## compute the table of likelihoods from the shipped chain
 judge: $(READY) ## compute the table of generators from the shipped ones, into data/results
 	$(BIN)/python -m ganlib.tables.generators
 
-ring: $(READY) ## train on the ring of Gaussians at several steps and seeds, resumable, into data/results
-	$(BIN)/python -u -m ganlib.tables.ring
+unrolled: $(READY) ## play the unrolled games at several steps and seeds, resumable, into data/results (EXPERIMENT=)
+	$(BIN)/python -u -m ganlib.tables.unrolled $(EXPERIMENT)
 
 paper: $(READY) ## train what the book ships, in the background and resumable (RECIPE=: one of them)
 	$(BIN)/python -u -m ganlib.paper $(RECIPE)

@@ -14,6 +14,8 @@ from ganlib.games.minimax import Minimax
 from ganlib.optimisers import check_foreseeable, foreseen
 from ganlib.sizes import whole
 
+Weights = Mapping[str, Tensor]
+
 
 class Unrolled(Minimax):
     """The original game, but G's move is judged after D has answered it with `steps` of its own.
@@ -47,18 +49,17 @@ class Unrolled(Minimax):
 
     def reaction(self, x: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """The weights of D_K by name, differentiable by what G drew."""
-        return foreseen(
-            self.optimiser,
-            self.discriminator,
-            lambda weights: -self.value(weights, x, fake),
-            self.steps,
-        )
 
-    def value(self, weights: Mapping[str, Tensor], x: Tensor, fake: Tensor) -> Tensor:
+        def cost(weights: Weights) -> Tensor:
+            return -self.value(weights, x, fake)
+
+        return foreseen(self.optimiser, self.discriminator, cost, self.steps)
+
+    def value(self, weights: Weights, x: Tensor, fake: Tensor) -> Tensor:
         """V of D with these weights: E log D(x) + E log(1 - D(fake))."""
-        buffers = {name: buffer.clone() for name, buffer in self.discriminator.named_buffers()}
-        real, drawn = (
-            functional_call(self.discriminator, {**buffers, **weights}, (examples,))
-            for examples in (x, fake)
-        )
+        own = self.discriminator
+        buffers = {n: buffer.clone() for n, buffer in own.named_buffers()}
+        state = {**buffers, **weights}
+        real = functional_call(own, state, (x,))
+        drawn = functional_call(own, state, (fake,))
         return logsigmoid(real).mean() + logsigmoid(-drawn).mean()

@@ -40,7 +40,8 @@ def ring(name: str, run: Run, steps: int) -> Recipe:
     stream = Draws(gaussian_ring(), 512, run.device, run.world)
     rate = run.pick(smoke=1e-3, book=1e-3, paper=1e-4)
     rounds = run.pick(smoke=20, book=1_000, paper=25_000)
-    return _unrolled(name, run, (generator, discriminator), steps, stream, rate, rounds)
+    pair = generator, discriminator
+    return _unrolled(name, run, pair, steps, stream, (rate, rate), rounds)
 
 
 @family(steps=STEPS)
@@ -66,9 +67,10 @@ def stacked(name: str, run: Run, steps: int, width: int) -> Recipe:
     size = run.pick(smoke=16, book=64, paper=paper(run, gpu=256, cpu=64))
     stream = minibatches(run, images, size=size, prepare=to_signed_unit)
     rate = paper(run, gpu=2e-4, cpu=1e-3)
-    long = paper(run, gpu=50_000, cpu=5_000)
-    rounds = run.pick(smoke=5, book=500, paper=long)
-    return _unrolled(name, run, (generator, discriminator), steps, stream, rate, rounds)
+    long = paper(run, gpu=50_000, cpu=3_000)
+    rounds = run.pick(smoke=5, book=300, paper=long)
+    pair = generator, discriminator
+    return _unrolled(name, run, pair, steps, stream, (rate, rate), rounds)
 
 
 @family(steps=(0, 20))
@@ -78,10 +80,10 @@ def recurrent(name: str, run: Run, steps: int) -> Recipe:
     generator, discriminator = RecurrentGenerator(NOISE), SmallDiscriminator(1, 8)
     size = run.pick(smoke=16, book=32, paper=paper(run, gpu=128, cpu=32))
     stream = minibatches(run, mnist("train")[0], size=size, prepare=to_signed_unit)
-    rate = paper(run, gpu=1e-4, cpu=1e-3)
-    long = paper(run, gpu=100_000, cpu=4_000)
+    long = paper(run, gpu=100_000, cpu=2_400)
     rounds = run.pick(smoke=3, book=200, paper=long)
-    return _unrolled(name, run, (generator, discriminator), steps, stream, rate, rounds)
+    pair = generator, discriminator
+    return _unrolled(name, run, pair, steps, stream, (1e-4, 1e-3), rounds)
 
 
 def _same_start(run: Run) -> None:
@@ -95,19 +97,18 @@ def _unrolled(
     pair: tuple[nn.Module, nn.Module],
     steps: int,
     stream: Draws | Minibatches,
-    rate: float,
+    rates: tuple[float, float],
     rounds: int,
 ) -> Recipe:
-    """The game of a generator and a discriminator, Adam at one rate for both."""
+    """The game of a generator and a discriminator; rates: the discriminator's, the generator's."""
     for network in pair:
         run.place(network)
     generator, discriminator = pair
-    optimisers = {"discriminator": adam(discriminator, rate), "generator": adam(generator, rate)}
-    foreseeing = optimisers["discriminator"]
+    ascent, descent = adam(discriminator, rates[0]), adam(generator, rates[1])
     return Recipe(
         name=name,
-        game=Unrolled(generator, discriminator, NOISE, steps, foreseeing),
+        game=Unrolled(generator, discriminator, NOISE, steps, ascent),
         stream=stream,
-        optimisers=optimisers,
+        optimisers={"discriminator": ascent, "generator": descent},
         rounds=rounds,
     )
