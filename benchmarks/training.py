@@ -20,9 +20,11 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks.rows import row
 from ganlib.datasets import gaussian_ring, mnist, to_signed_unit
 from ganlib.games.minimax import NonSaturating
+from ganlib.games.unrolled import Unrolled
 from ganlib.nets import DCGANDiscriminator, DCGANGenerator, Logit, Perceptron
 from ganlib.optimisers import adam
 from ganlib.play import Recipe, play
+from ganlib.recipes import build
 from ganlib.runtime import Run
 from ganlib.streams import Draws, Minibatches
 
@@ -30,13 +32,38 @@ SIDE, BATCH, NOISE = 32, 64, 100
 # Blocks of rounds, ours and theirs in turn, so that a machine whose speed drifts is fair to both.
 BLOCKS, ROUNDS, WARM_UP = 7, 8, 3
 SMALL_BATCH, SMALL_BLOCKS, SMALL_ROUNDS = 64, 15, 400
+# Steps that an unrolled generator foresees.
+FORESEEN = (1, 5, 10, 20)
 
 
 def rows(run: Run) -> list[dict]:
     """Milliseconds a round and their ratio, in the run's precision and in float32."""
     float32 = dataclasses.replace(run, precision=torch.float32)
     pairs = [(_textbook, run), (_tutorial, run), (_textbook, float32), (_tutorial, float32)]
-    return [*(_row(baseline, ours) for baseline, ours in pairs), _small_row(run)]
+    rows = [*(_row(baseline, ours) for baseline, ours in pairs), _small_row(run)]
+    return [*rows, *(_unrolled_row(steps, run) for steps in FORESEEN)]
+
+
+def _unrolled_row(steps: int, run: Run) -> dict:
+    """A round on the ring with so many steps foreseen; the baseline foresees none."""
+    ours, none = (_unrolled(count, run) for count in (steps, 0))
+    for step in (ours, none):
+        step(WARM_UP)
+    pairs = [(_milliseconds(ours, run), _milliseconds(none, run)) for _ in range(SMALL_BLOCKS)]
+    return row(f"unrolled-{steps}-vs-0", pairs, "ms a round")
+
+
+def _unrolled(steps: int, run: Run) -> Callable[[int], None]:
+    recipe = build("ring-0", run)
+    game, optimisers = recipe.game, recipe.optimisers
+    ascent = optimisers["discriminator"]
+    ahead = Unrolled(game.generator, game.discriminator, game.noise_size, steps, ascent)
+
+    def step(rounds: int) -> None:
+        with contextlib.redirect_stderr(io.StringIO()):
+            play(dataclasses.replace(recipe, game=ahead, rounds=rounds), run)
+
+    return step
 
 
 def _small_row(run: Run) -> dict:

@@ -18,9 +18,12 @@ from ganlib.nets import (
     Float,
     Logit,
     Perceptron,
+    RecurrentGenerator,
     ResidualDiscriminator,
     ResidualGenerator,
     Scaled,
+    SmallDiscriminator,
+    SmallGenerator,
 )
 
 
@@ -104,6 +107,9 @@ def test_dcgan_starts_from_small_normal_weights(network):
         (DCGANGenerator(3, 8, width=2), torch.randn(4, 3)),
         (DCGANDiscriminator(8, width=2), torch.randn(4, 1, 8, 8)),
         (DigitClassifier(width=2), torch.randn(4, 1, 28, 28)),
+        (RecurrentGenerator(3, 8, 4), torch.randn(4, 3)),
+        (SmallDiscriminator(1, 2), torch.randn(4, 1, 28, 28)),
+        (SmallGenerator(3, 1, 2), torch.randn(4, 3)),
     ],
 )
 def test_outputs_are_float32_under_autocast(network, inputs):
@@ -192,8 +198,11 @@ NETWORKS = {
     "DigitClassifier": lambda: DigitClassifier(7, 3, 2, 5),
     "Logit": lambda: Logit(3, (5, 4), "Tanh"),
     "Perceptron": lambda: Perceptron(3, 2, (5, 4), "Tanh"),
+    "RecurrentGenerator": lambda: RecurrentGenerator(5, 8, 3),
     "ResidualDiscriminator": lambda: ResidualDiscriminator(16, 3, 2),
     "ResidualGenerator": lambda: ResidualGenerator(5, 16, 3, 2),
+    "SmallDiscriminator": lambda: SmallDiscriminator(1, 2),
+    "SmallGenerator": lambda: SmallGenerator(5, 1, 2),
 }
 SMALLEST = {"Logit": {"inputs": 1}, "Perceptron": {"inputs": 1, "outputs": 1}}
 
@@ -347,3 +356,49 @@ def test_a_scaled_network_sees_its_input_scaled():
     network = Logit(2, (4,))
     x = torch.randn(5, 2)
     assert torch.equal(Scaled(network, 0.25)(x), network(x / 4))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_small_pair_makes_and_judges_images(channels):
+    generator, discriminator = SmallGenerator(5, channels, 2), SmallDiscriminator(channels, 2)
+    images = generator(torch.randn(4, 5))
+    assert images.shape == (4, channels, 28, 28) and images.abs().max() < 1
+    assert discriminator(images).shape == (4,)
+    # 3 x 3 kernels with biases between 16, 8, 4, 2 channels and the images', a scale and a shift
+    # for each normalized channel.
+    between = 9 * (16 * 8 + 8 * 4 + 4 * 2 + 2 * channels) + 8 + 4 + 2 + channels
+    assert parameter_count(generator) == 5 * 256 + 256 + between + 2 * (16 + 8 + 4 + 2)
+    between = 9 * (channels * 2 + 2 * 4 + 4 * 8) + 2 + 4 + 8
+    assert parameter_count(discriminator) == between + 8 * 16 + 1
+    with pytest.raises(ValueError, match=r"expected \(batch, 5\)"):
+        generator(torch.randn(4, 6))
+    with pytest.raises(ValueError, match=r"images of shape .*, 28, 28\)"):
+        discriminator(torch.randn(2, channels, 32, 32))
+
+
+def test_a_small_discriminator_judges_each_image_by_itself():
+    torch.manual_seed(0)
+    discriminator, images = SmallDiscriminator(3, 2), torch.rand(5, 3, 28, 28) * 2 - 1
+    alone = torch.cat([discriminator(image[None]) for image in images])
+    torch.testing.assert_close(discriminator(images), alone, rtol=1e-4, atol=1e-5)
+    seen = images[:1].clone().requires_grad_(True)
+    discriminator(seen).sum().backward()
+    assert (seen.grad != 0).all()
+
+
+def test_a_recurrent_generator_is_its_recurrence():
+    torch.manual_seed(0)
+    generator = RecurrentGenerator(5, 8, 4)
+    noise = torch.randn(3, 5)
+    images = generator(noise)
+    assert images.shape == (3, 1, 8, 8) and images.abs().max() < 1
+    cell = nn.LSTMCell(1, 4)
+    for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+        getattr(cell, name).data.copy_(getattr(generator.cell, f"{name}_l0"))
+    state = generator.start(noise).tanh().chunk(2, dim=1)
+    for column in range(8):
+        state = cell(torch.zeros(3, 1), state)
+        expected = torch.tanh(generator.column(state[0]))
+        torch.testing.assert_close(images[:, 0, :, column], expected)
+    with pytest.raises(ValueError, match="units=0: expected a whole number"):
+        RecurrentGenerator(units=0)
