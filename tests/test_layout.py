@@ -61,6 +61,9 @@ def test_every_recipes_name_is_written_once():
     text = "".join(path.read_text(encoding="utf-8") for path in paths)
     for name, builder in RECIPES.items():
         # A member of a family is named after its builder and its setting.
-        family = name.rpartition("-")[0] if isinstance(builder, partial) else name
-        assert text.count(f"def {family.replace('-', '_')}(") == 1
+        function, setting = builder, ""
+        if isinstance(builder, partial):
+            function, setting = builder.func, f"-{next(iter(builder.keywords.values()))}"
+        assert name == function.__name__.replace("_", "-") + setting
+        assert text.count(f"def {function.__name__}(") == 1
         assert f'"{name}"' not in text

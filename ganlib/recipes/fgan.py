@@ -6,42 +6,13 @@ from ganlib.nets import DenseCritic, DenseGenerator
 from ganlib.optimisers import adam, cosine
 from ganlib.play import Recipe
 from ganlib.recipes.measures import distance_of_digits, held_out
-from ganlib.recipes.register import recipe
+from ganlib.recipes.register import family
 from ganlib.recipes.shared import minibatches, paper
 from ganlib.runtime import Run
 
 
-@recipe
-def fgan_kl(name: str, run: Run) -> Recipe:
-    """The Kullback-Leibler divergence."""
-    return dense_mnist(name, run, "kl")
-
-
-@recipe
-def fgan_pearson(name: str, run: Run) -> Recipe:
-    """Pearson's χ²."""
-    return dense_mnist(name, run, "pearson")
-
-
-@recipe
-def fgan_hellinger(name: str, run: Run) -> Recipe:
-    """The squared Hellinger distance."""
-    return dense_mnist(name, run, "hellinger")
-
-
-@recipe
-def fgan_jensen_shannon(name: str, run: Run) -> Recipe:
-    """The Jensen-Shannon divergence."""
-    return dense_mnist(name, run, "jensen-shannon")
-
-
-@recipe
-def fgan_gan(name: str, run: Run) -> Recipe:
-    """The original game's divergence."""
-    return dense_mnist(name, run, "gan")
-
-
-def dense_mnist(name: str, run: Run, divergence: str) -> Recipe:
+@family(divergence=("kl", "pearson", "hellinger", "jensen-shannon", "gan"))
+def fgan(name: str, run: Run, divergence: str) -> Recipe:
     """Fully connected networks on MNIST, under one f-divergence.
 
     They are those of Nowozin et al. (2016, section 3.2), narrower on a CPU.
