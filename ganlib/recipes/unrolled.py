@@ -68,7 +68,7 @@ def stacked(name: str, run: Run, steps: int, width: int) -> Recipe:
     stream = minibatches(run, images, size=size, prepare=to_signed_unit)
     rate = paper(run, gpu=2e-4, cpu=1e-3)
     long = paper(run, gpu=50_000, cpu=3_000)
-    rounds = run.pick(smoke=5, book=300, paper=long)
+    rounds = run.pick(smoke=5, book=150, paper=long)
     pair = generator, discriminator
     return _unrolled(name, run, pair, steps, stream, (rate, rate), rounds)
 
