@@ -72,13 +72,16 @@ def show_images(
     axes: Axes | None = None,
     gap: int = 1,
     title: str = "",
+    rows: Sequence[str] = (),
 ) -> Axes:
     """Draw images as one table, row by row, dark ink on light paper or in colour.
 
     images: floats, (count, 1 or 3, height, width) in [-1, 1], clamped to that; count is a multiple
     of `columns`, or the last row stays short. gap: pixels between images, which stay transparent.
-    Raises ValueError for another shape, no image, a pixel that is not finite, columns below 1 or a
-    gap below 0; TypeError for what is no array of floats, no axes or no title.
+    rows: what stands to the left of each row, if anything does.
+    Raises ValueError for another shape, no image, a pixel that is not finite, columns below 1, a
+    gap below 0 or another number of rows; TypeError for what is no array of floats, no axes or no
+    title.
     """
     pixels = _numbers(images, "images")
     if pixels.dtype.kind != "f":
@@ -100,8 +103,10 @@ def show_images(
         raise TypeError(f"title: {title!r:.60}, expected text")
     pixels = pixels.clip(-1, 1).astype(numpy.float32).transpose(0, 2, 3, 1)
     count, height, width, channels = pixels.shape
-    rows = -(-count // columns)
-    shape = rows * (height + gap) + gap, columns * (width + gap) + gap
+    lines = -(-count // columns)
+    if rows and len(rows) != lines:
+        raise ValueError(f"{len(rows)} names of {lines} rows: expected one for each, or none")
+    shape = lines * (height + gap) + gap, columns * (width + gap) + gap
     table = numpy.full((*shape, channels), numpy.nan)
     for index, image in enumerate(pixels):
         row, column = divmod(index, columns)
@@ -118,6 +123,9 @@ def show_images(
     axes.imshow(table, cmap="gray_r", vmin=-1, vmax=1, interpolation="nearest")
     axes.set_axis_off()
     axes.set_title(title)
+    for line, name in enumerate(rows):
+        middle = gap + line * (height + gap) + height / 2
+        axes.text(-height / 5, middle, name, ha="right", va="center", fontsize=8)
     return axes
 
 

@@ -346,6 +346,19 @@ def pixels(picture):
     return numpy.asarray(Image.open(BytesIO(b64decode(picture))).convert("RGBA")).astype(float)
 
 
+def test_rows_of_images_have_names_beside_them():
+    images = torch.zeros(6, 1, 4, 4)
+    axes = figures.show_images(images, 2, rows=["a", "b", "c"])
+    assert [text.get_text() for text in axes.texts] == ["a", "b", "c"]
+    # In the middle of each row of 4 pixels, with one between, left of the table.
+    assert [text.get_position()[1] for text in axes.texts] == [3, 8, 13]
+    assert all(text.get_position()[0] < 0 for text in axes.texts)
+    assert not figures.show_images(images, 2).texts
+    with pytest.raises(ValueError, match="2 names of 3 rows: expected one for each"):
+        figures.show_images(images, 2, rows=["a", "b"])
+    pyplot.close("all")
+
+
 def test_a_slider_holds_every_frame_and_shows_the_last(displayed):
     figures.use_style()
     drawn = lines_at([0.2, 0.5, 0.8])
