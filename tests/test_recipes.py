@@ -16,7 +16,7 @@ from ganlib.datasets import mnist, to_signed_unit
 from ganlib.nets import DCGANGenerator, DigitClassifier
 from ganlib.paths import data_folder
 from ganlib.play import play
-from ganlib.recipes import RECIPES, build, checkpoint_path
+from ganlib.recipes import RECIPES, build, checkpoint_path, register
 from ganlib.shipped import how_to_build, shipped, trained_chain, trained_network
 
 
@@ -47,6 +47,21 @@ def test_the_same_seed_builds_and_trains_the_same_weights():
         play(recipe, run)
         ends.append(torch.cat([p.detach().flatten() for p in recipe.game.parameters()]))
     assert torch.equal(ends[0], ends[1]) and not torch.equal(ends[0], ends[2])
+
+
+def test_a_family_registers_a_recipe_for_each_value(monkeypatch):
+    monkeypatch.setattr(register, "RECIPES", {})
+
+    @register.family(steps=(0, 7))
+    def some_game(name, run, steps):
+        return name, steps
+
+    run = runtime.start("smoke", "cpu", 0)
+    assert list(register.RECIPES) == ["some-game-0", "some-game-7"]
+    assert register.build("some-game-7", run) == ("some-game-7", 7)
+    for settings in ({}, {"steps": (1,), "widths": (2,)}):
+        with pytest.raises(ValueError, match="expected one"):
+            register.family(**settings)
 
 
 def test_an_unknown_recipe_names_the_known_ones():
