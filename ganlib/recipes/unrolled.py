@@ -26,12 +26,13 @@ NOISE = 256
 
 @family(steps=STEPS)
 def ring(name: str, run: Run, steps: int) -> Recipe:
-    """Eight Gaussians on a circle, with the networks and rates of Metz et al. (2017, appendix A).
+    """Eight Gaussians on a circle (Metz et al., 2017, appendix A).
 
     At `smoke` and `book` the run is short and the rates are higher.
     """
     _same_start(run)
-    generator, logit = Perceptron(NOISE, 2, (128, 128)), Logit(2, (128,))
+    generator = Perceptron(NOISE, 2, (128, 128))
+    logit = Logit(2, (128,))
     discriminator = Scaled(logit, 1 / 4)
     for layer in [*generator.modules(), *logit.modules()]:
         if isinstance(layer, nn.Linear):
@@ -39,7 +40,7 @@ def ring(name: str, run: Run, steps: int) -> Recipe:
             nn.init.zeros_(layer.bias)
     stream = Draws(gaussian_ring(), 512, run.device, run.world)
     rate = run.pick(smoke=1e-3, book=1e-3, paper=1e-4)
-    rounds = run.pick(smoke=20, book=1_000, paper=25_000)
+    rounds = run.pick(smoke=20, book=1_300, paper=25_000)
     pair = generator, discriminator
     return _unrolled(name, run, pair, steps, stream, (rate, rate), rounds)
 
@@ -57,13 +58,15 @@ def stacked_half(name: str, run: Run, steps: int) -> Recipe:
 
 
 def stacked(name: str, run: Run, steps: int, width: int) -> Recipe:
-    """Three digits in three colours: 1,000 modes (Metz et al., 2017, section 3.3.1).
+    """Three digits in three colours, 1,000 modes (their section 3.3.1).
 
     width: of the discriminator, whose generator has 8.
     """
     _same_start(run)
-    generator, discriminator = SmallGenerator(NOISE), SmallDiscriminator(width=width)
-    images, _ = stacked_mnist("train", run.pick(smoke=500, book=20_000, paper=60_000))
+    generator = SmallGenerator(NOISE)
+    discriminator = SmallDiscriminator(width=width)
+    count = run.pick(smoke=500, book=20_000, paper=60_000)
+    images, _ = stacked_mnist("train", count)
     size = run.pick(smoke=16, book=64, paper=paper(run, gpu=256, cpu=64))
     stream = minibatches(run, images, size=size, prepare=to_signed_unit)
     rate = paper(run, gpu=2e-4, cpu=1e-3)
@@ -75,11 +78,13 @@ def stacked(name: str, run: Run, steps: int, width: int) -> Recipe:
 
 @family(steps=(0, 20))
 def recurrent(name: str, run: Run, steps: int) -> Recipe:
-    """Digits, by a recurrent generator and a convolutional discriminator (their section 3.2)."""
+    """Digits, by a recurrent generator (their section 3.2)."""
     _same_start(run)
-    generator, discriminator = RecurrentGenerator(NOISE), SmallDiscriminator(1, 8)
+    generator = RecurrentGenerator(NOISE)
+    discriminator = SmallDiscriminator(1, 8)
     size = run.pick(smoke=16, book=32, paper=paper(run, gpu=128, cpu=32))
-    stream = minibatches(run, mnist("train")[0], size=size, prepare=to_signed_unit)
+    digits, _ = mnist("train")
+    stream = minibatches(run, digits, size=size, prepare=to_signed_unit)
     long = paper(run, gpu=100_000, cpu=2_400)
     rounds = run.pick(smoke=3, book=200, paper=long)
     pair = generator, discriminator
