@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 from ganlib.chains import Chain, MaximumLikelihood
 from ganlib.optimisers import Muon, adam, cosine
 from ganlib.play import Recipe
 from ganlib.recipes.measures import held_out, negative_log_likelihood
 from ganlib.runtime import Choice, Run
-from ganlib.streams import Minibatches
+from ganlib.streams import Draws, Minibatches
 
 
 def paper(run: Run, *, gpu: Choice, cpu: Choice) -> Choice:
@@ -31,6 +32,11 @@ def minibatches(
         rank=run.rank,
         world=run.world,
     )
+
+
+def draws(run: Run, distribution: Distribution, size: int) -> Draws:
+    """Fresh minibatches from a distribution, on the run's device, shared by its processes."""
+    return Draws(distribution, size, run.device, run.world)
 
 
 def likelihood(

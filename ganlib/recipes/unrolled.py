@@ -16,7 +16,7 @@ from ganlib.nets import (
 from ganlib.optimisers import adam
 from ganlib.play import Recipe
 from ganlib.recipes.register import family
-from ganlib.recipes.shared import minibatches, paper
+from ganlib.recipes.shared import draws, minibatches, paper
 from ganlib.runtime import Run
 from ganlib.streams import Draws, Minibatches
 
@@ -38,7 +38,7 @@ def ring(name: str, run: Run, steps: int) -> Recipe:
         if isinstance(layer, nn.Linear):
             nn.init.orthogonal_(layer.weight, 0.8)
             nn.init.zeros_(layer.bias)
-    stream = Draws(gaussian_ring(), 512, run.device, run.world)
+    stream = draws(run, gaussian_ring(), size=512)
     rate = run.pick(smoke=1e-3, book=1e-3, paper=1e-4)
     rounds = run.pick(smoke=20, book=1_300, paper=25_000)
     pair = generator, discriminator
