@@ -5,13 +5,25 @@ What must be estimated from samples is in `metrics`.
 
 from ganlib.divergences.f_divergences import F_DIVERGENCES, FDivergence, f_divergence
 from ganlib.divergences.tables import grid, jensen_shannon, kullback_leibler, total_variation
+from ganlib.divergences.transport import (
+    Transport,
+    lipschitz_potential,
+    optimal_transport,
+    wasserstein_line,
+    wasserstein_of_samples,
+)
 
 __all__ = [
     "F_DIVERGENCES",
     "FDivergence",
+    "Transport",
     "f_divergence",
     "grid",
     "jensen_shannon",
     "kullback_leibler",
+    "lipschitz_potential",
+    "optimal_transport",
     "total_variation",
+    "wasserstein_line",
+    "wasserstein_of_samples",
 ]
