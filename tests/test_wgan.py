@@ -91,7 +91,7 @@ def test_the_gradient_of_the_penalty_is_that_of_finite_differences(one_sided):
             ends = []
             for sign in (1, -1):
                 flat[index] += sign * 1e-6
-                ends.append(float(paid()))
+                ends.append(float(paid().detach()))
                 flat[index] -= sign * 1e-6
             by_steps = (ends[0] - ends[1]) / 2e-6
             exact = 0.0 if slope is None else float(slope.reshape(-1)[index])
@@ -115,7 +115,7 @@ def test_clipped_weights_stay_in_their_box_and_touch_it(bound):
     game = Clipping(generator, critic, 2, bound, critic_turns=2)
     optimisers = {"critic": adam(critic, 0.05), "generator": adam(generator, 1e-3)}
     play(Recipe("clipped", game, Draws(gaussian_ring(), 16), optimisers, 5), run, show=False)
-    largest = max(float(weight.abs().max()) for weight in critic.parameters())
+    largest = max(float(weight.detach().abs().max()) for weight in critic.parameters())
     assert largest == pytest.approx(bound)
 
 
