@@ -20,11 +20,10 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks.rows import row
 from ganlib.datasets import gaussian_ring, mnist, to_signed_unit
 from ganlib.games.minimax import NonSaturating
-from ganlib.games.unrolled import Unrolled
 from ganlib.nets import DCGANDiscriminator, DCGANGenerator, Logit, Perceptron
 from ganlib.optimisers import adam
 from ganlib.play import Recipe, play
-from ganlib.recipes import build
+from ganlib.recipes.unrolled import ring
 from ganlib.runtime import Run
 from ganlib.streams import Draws, Minibatches
 
@@ -54,14 +53,11 @@ def _unrolled_row(steps: int, run: Run) -> dict:
 
 
 def _unrolled(steps: int, run: Run) -> Callable[[int], None]:
-    recipe = build("ring-0", run)
-    game, optimisers = recipe.game, recipe.optimisers
-    ascent = optimisers["discriminator"]
-    ahead = Unrolled(game.generator, game.discriminator, game.noise_size, steps, ascent)
+    recipe = ring(f"ring-{steps}", run, steps)
 
     def step(rounds: int) -> None:
         with contextlib.redirect_stderr(io.StringIO()):
-            play(dataclasses.replace(recipe, game=ahead, rounds=rounds), run)
+            play(dataclasses.replace(recipe, rounds=rounds), run)
 
     return step
 
