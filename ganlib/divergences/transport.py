@@ -61,7 +61,7 @@ def optimal_transport(weights_a: Tensor, weights_b: Tensor, cost: Tensor) -> Tra
 def lipschitz_potential(
     weights_a: Tensor, weights_b: Tensor, metric: Tensor
 ) -> tuple[float, Tensor]:
-    """max of Σ f (a - b) over f with |f_i - f_j| ≤ d_ij: Kantorovich and Rubinstein's dual.
+    """max of Σ f (a - b) over f with f_i - f_j ≤ d_ij for all i, j (Kantorovich, Rubinstein).
 
     weights_a, weights_b: on the same points, (n,). metric: their distances, (n, n). Returns the
     value, which is the cost of transport, and the best f, (n,), which is 0 at the first point.
