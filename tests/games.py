@@ -6,41 +6,16 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy, mse_loss, relu
 
 from ganlib.datasets import gaussian_ring
+from ganlib.games.ebgan import EBGAN
 from ganlib.games.minimax import NonSaturating
 from ganlib.games.rules import Game, Turn
+from ganlib.games.wgan import Clipping, GradientPenalty
 from ganlib.nets import Logit, Perceptron
 from ganlib.optimisers import adam
 from ganlib.play import Recipe
 from ganlib.streams import Draws, Minibatches, Together
 
 WIDTHS = (16,)
-
-
-class Wasserstein(Game):
-    """Five critic turns with a gradient penalty, clipping after each, one generator turn."""
-
-    def __init__(self):
-        super().__init__()
-        self.critic, self.generator = Logit(2, WIDTHS), Perceptron(2, 2, WIDTHS)
-        critic = Turn("critic", self.critic_loss, then=self.clip)
-        self.turns = (*[critic] * 5, Turn("generator", self.generator_loss, fresh=False))
-        self.clipped = 0
-
-    def critic_loss(self, x: Tensor) -> Tensor:
-        fake = self.generator(torch.randn(len(x), 2))
-        between = torch.lerp(x, fake, torch.rand(len(x), 1)).requires_grad_()
-        (slope,) = torch.autograd.grad(self.critic(between).sum(), between, create_graph=True)
-        penalty = (slope.norm(dim=1) - 1).square().mean()
-        return self.critic(fake).mean() - self.critic(x).mean() + 10 * penalty
-
-    def generator_loss(self, x: Tensor) -> Tensor:
-        return -self.critic(self.generator(torch.randn(len(x), 2))).mean()
-
-    @torch.no_grad()
-    def clip(self) -> None:
-        for weight in self.critic.parameters():
-            weight.clamp_(-0.1, 0.1)
-        self.clipped += 1
 
 
 class Information(NonSaturating):
@@ -172,9 +147,16 @@ def bits(seed: int) -> Minibatches:
     return Minibatches(torch.tensor(rows), size=100, seed=seed)
 
 
+def pair() -> tuple[Perceptron, Logit]:
+    """A generator of points and a critic of them."""
+    return Perceptron(2, 2, WIDTHS), Logit(2, WIDTHS)
+
+
 GAMES = {
-    "non-saturating": (lambda: NonSaturating(Perceptron(2, 2, WIDTHS), Logit(2, WIDTHS), 2), ring),
-    "wasserstein": (Wasserstein, ring),
+    "non-saturating": (lambda: NonSaturating(*pair(), 2), ring),
+    "clipped": (lambda: Clipping(*pair(), 2, 0.1), ring),
+    "penalized": (lambda: GradientPenalty(*pair(), 2), ring),
+    "margin": (lambda: EBGAN(*pair(), 2, 1.0), ring),
     "information": (Information, ring),
     "unrolled": (Unrolled, ring),
     "semi-supervised": (SemiSupervised, lambda: labelled_ring(0)),

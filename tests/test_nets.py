@@ -10,8 +10,10 @@ from torch import nn
 from ganlib import shipped
 from ganlib.chains import GatedPixelCNN, LMConv, PixelCNN
 from ganlib.nets import (
+    ConvolutionalAutoencoder,
     DCGANDiscriminator,
     DCGANGenerator,
+    DenseAutoencoder,
     DenseCritic,
     DenseGenerator,
     DigitClassifier,
@@ -191,8 +193,10 @@ NETWORKS = {
     "GatedPixelCNN": lambda: GatedPixelCNN(3, 4, 6, 2, 5, 3, classes=7),
     "LMConv": lambda: LMConv(3, 4, 6, 4, 5, 3, (1, 2)),
     "PixelCNN": lambda: PixelCNN(3, 4, 6, 2, 5, 3),
+    "ConvolutionalAutoencoder": lambda: ConvolutionalAutoencoder(16, 3, 2, 5),
     "DCGANDiscriminator": lambda: DCGANDiscriminator(16, 3, 2, normalized=False),
     "DCGANGenerator": lambda: DCGANGenerator(5, 16, 3, 2),
+    "DenseAutoencoder": lambda: DenseAutoencoder(8, 3, (5, 4)),
     "DenseCritic": lambda: DenseCritic(8, 3, (5, 4)),
     "DenseGenerator": lambda: DenseGenerator(5, 8, 3, (5, 4)),
     "DigitClassifier": lambda: DigitClassifier(7, 3, 2, 5),
@@ -224,7 +228,7 @@ def test_a_network_is_built_again_from_its_settings_as_json(name):
 def test_a_network_names_the_size_of_which_there_is_none(name):
     build, base = shipped.NETWORKS[name], SMALLEST.get(name, {})
     sizes = {"levels", "channels", "width", "depth", "classes", "features", "noise_size"}
-    sizes |= {"inputs", "outputs", "kernel", "first_kernel"}
+    sizes |= {"code_size", "inputs", "outputs", "kernel", "first_kernel"}
     named = sorted(sizes & build(**base).settings.keys())
     assert named
     for size in named:

@@ -1,6 +1,7 @@
 """The loop plays every kind of game, and moves, freezes, averages, stops and resumes right."""
 
 import copy
+import dataclasses
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from games import GAMES, Chain, Unrolled, Wasserstein, bits, recipe, ring
+from games import GAMES, Chain, Unrolled, bits, recipe, ring
 
 from ganlib import checkpoints, datasets, runtime, streams
 from ganlib.checkpoints import CheckpointError
@@ -125,18 +126,18 @@ def test_the_loop_is_the_textbook_loop(run):
         torch.testing.assert_close(weight, played.game.state_dict()[name], rtol=0, atol=0)
 
 
-def test_clipping_follows_every_critic_turn(run, capsys):
-    played = recipe("wasserstein")
+def test_what_follows_a_turn_follows_each_of_them(run, capsys):
+    played = recipe("clipped")
+    clipped = []
+    turn = dataclasses.replace(played.game.turns[0], then=lambda: clipped.append(1))
+    played.game.turns = (*[turn] * 5, played.game.turns[-1])
     play(played, run)
-    assert "wasserstein: 12 rounds of 5 × critic, generator" in capsys.readouterr().err
-    assert played.game.clipped == 12 * 5
-    largest = max(p.detach().abs().max() for p in played.game.critic.parameters())
-    assert largest <= torch.tensor(0.1)
-    assert isinstance(played.game, Wasserstein)
+    assert "clipped: 12 rounds of 5 × critic, generator" in capsys.readouterr().err
+    assert len(clipped) == 12 * 5
 
 
 def test_a_game_can_be_played_without_a_bar(run, capsys):
-    play(recipe("wasserstein", rounds=2), run, show=False)
+    play(recipe("clipped", rounds=2), run, show=False)
     captured = capsys.readouterr()
     assert captured.out == captured.err == ""
 

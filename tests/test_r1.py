@@ -6,7 +6,8 @@ from torch import nn
 
 from ganlib import runtime
 from ganlib.games.minimax import NonSaturating
-from ganlib.games.r1 import SHARE, PenalizedSlope, squared_slope
+from ganlib.games.r1 import SHARE, PenalizedSlope
+from ganlib.games.slopes import squared_slopes
 from ganlib.nets import DCGANDiscriminator, DCGANGenerator
 from ganlib.optimisers import adam
 from ganlib.play import Recipe, play
@@ -31,7 +32,7 @@ def test_the_slope_is_that_of_a_quadratic_and_so_is_its_gradient():
     x, logit = torch.randn(5, 2, 3, dtype=torch.float64), Quadratic(6)
     slope = 2 * logit.a * x.flatten(1) + logit.b
     expected = slope.square().sum(1).mean()
-    found = squared_slope(logit, x)
+    found = squared_slopes(logit, x).mean()
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
     for one, other in zip(
         torch.autograd.grad(found, logit.parameters()),
@@ -43,7 +44,7 @@ def test_the_slope_is_that_of_a_quadratic_and_so_is_its_gradient():
 
 def test_it_does_not_reach_the_data():
     x = torch.randn(3, 2, dtype=torch.float64, requires_grad=True)
-    squared_slope(Quadratic(2), x).backward()
+    squared_slopes(Quadratic(2), x).mean().backward()
     assert x.grad is None
 
 
@@ -58,7 +59,7 @@ def test_the_discriminator_pays_the_games_loss_and_the_penalty():
     paid = game.discriminator_loss(x)
     assert paid.keys() == {"game", "slope"}
     assert torch.equal(paid["game"], plain.discriminator_loss(x))
-    assert torch.equal(paid["slope"], 2.0 * squared_slope(logit, x[:2]))
+    assert torch.equal(paid["slope"], 2.0 * squared_slopes(logit, x[:2]).mean())
     assert torch.equal(game.generator_loss(x), plain.generator_loss(x))
 
 
@@ -80,5 +81,5 @@ def test_a_heavy_penalty_keeps_the_discriminator_flat():
         stream = Minibatches(images, size=16)
         outcome = play(Recipe("r1", game, stream, optimisers, 60), run, show=False)
         assert {"discriminator/game", "discriminator/slope"} <= outcome.losses.keys()
-        slopes.append(float(squared_slope(discriminator, images).detach()))
+        slopes.append(float(squared_slopes(discriminator, images).mean().detach()))
     assert slopes[1] < slopes[0] / 10

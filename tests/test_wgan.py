@@ -8,7 +8,8 @@ from torch import nn
 
 from ganlib import runtime
 from ganlib.datasets import gaussian_ring
-from ganlib.games.wgan import Clipping, GradientPenalty, Wasserstein, slopes
+from ganlib.games.slopes import slopes
+from ganlib.games.wgan import Clipping, GradientPenalty, Wasserstein
 from ganlib.nets import Logit, Perceptron
 from ganlib.optimisers import adam
 from ganlib.play import Recipe, play

@@ -50,7 +50,7 @@ NAMES = {1: list(GAMES), 2: [name for name in GAMES if name != "cycle"]}
 
 
 def made(name: str, rounds: int) -> Recipe:
-    return recipe(name, rounds // 3 if name in ("wasserstein", "unrolled") else rounds)
+    return recipe(name, rounds // 3 if name in ("clipped", "penalized", "unrolled") else rounds)
 
 
 def train(name: str, path: Path) -> None:

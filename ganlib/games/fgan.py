@@ -6,7 +6,7 @@ What a divergence is, and how its row is made, is in `divergences`.
 from torch import Tensor, nn
 
 from ganlib.divergences.f_divergences import f_divergence_named
-from ganlib.games.rules import Sampling, Turn
+from ganlib.games.rules import Sampling
 
 
 class FGAN(Sampling):
@@ -16,7 +16,8 @@ class FGAN(Sampling):
     6); a keeps T where f* is finite. generator: noise (batch, noise_size) to data. critic: data to
     any real numbers, (batch,). divergence: a name in `divergences.F_DIVERGENCES`. non_saturating:
     whether G maximises E T(G(z)) instead (their section 3.2). critic_turns: how often the critic
-    moves before G moves once. Raises ValueError that lists the names for another divergence.
+    moves before G moves once. Raises ValueError for no such turn, and one that lists the names for
+    another divergence.
     """
 
     def __init__(
@@ -32,10 +33,7 @@ class FGAN(Sampling):
         self.row = f_divergence_named(divergence)
         self.generator, self.critic = generator, critic
         self.noise_size, self.non_saturating = noise_size, non_saturating
-        self.turns = (
-            *critic_turns * (Turn("critic", self.critic_loss),),
-            Turn("generator", self.generator_loss, fresh=False),
-        )
+        self.turns = self.alternating("critic", self.critic_loss, critic_turns)
 
     def variational(self, examples: Tensor) -> Tensor:
         """T of each example, in float64: (batch,)."""

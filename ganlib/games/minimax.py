@@ -7,7 +7,7 @@ log(1 - D) is `logsigmoid(-logit)`, exact where the probabilities themselves wou
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from ganlib.games.rules import Sampling, Turn
+from ganlib.games.rules import Sampling
 
 
 class Minimax(Sampling):
@@ -19,7 +19,7 @@ class Minimax(Sampling):
     al., 2016, section 3.4); (0.9, 0.1) is two-sided. The best D is (α p + β q) / (p + q) for the
     data density p and the generator's q.
     discriminator_turns: how often D moves in a round before G moves once, the k of algorithm 1.
-    Raises ValueError unless 0 ≤ β < α ≤ 1.
+    Raises ValueError unless 0 ≤ β < α ≤ 1, and for no turn of D.
     """
 
     def __init__(
@@ -39,10 +39,7 @@ class Minimax(Sampling):
         self.generator, self.discriminator = generator, discriminator
         self.noise_size = noise_size
         self.real_label, self.fake_label = real_label, fake_label
-        self.turns = (
-            *discriminator_turns * (Turn("discriminator", self.discriminator_loss),),
-            Turn("generator", self.generator_loss, fresh=False),
-        )
+        self.turns = self.alternating("discriminator", self.discriminator_loss, discriminator_turns)
 
     def discriminator_loss(self, x: Tensor) -> Tensor:
         """The cross-entropy of D's answers on data x and on as many draws.

@@ -4,11 +4,10 @@ Mescheder et al. (2018) show that without it the players need not converge where
 surface. What the players pay otherwise is in `minimax`.
 """
 
-import torch
 from torch import Tensor, nn
 
 from ganlib.games.minimax import NonSaturating
-from ganlib.runtime import no_autocast
+from ganlib.games.slopes import squared_slopes
 
 # The slope is computed on this share of each minibatch: it costs as much as three more losses.
 SHARE = 8
@@ -38,13 +37,5 @@ class PenalizedSlope(NonSaturating):
     def discriminator_loss(self, x: Tensor) -> dict[str, Tensor]:
         """The game's own loss and the penalty."""
         some = x[: max(1, len(x) // SHARE)]
-        penalty = self.weight / 2 * squared_slope(self.discriminator, some)
+        penalty = self.weight / 2 * squared_slopes(self.discriminator, some).mean()
         return {"game": super().discriminator_loss(x), "slope": penalty}
-
-
-def squared_slope(discriminator: nn.Module, x: Tensor) -> Tensor:
-    """E ‖∇ logit(x)‖² over a batch, with a graph of its own, in full precision."""
-    x = x.detach().requires_grad_(True)
-    with no_autocast(x.device):
-        (slope,) = torch.autograd.grad(discriminator(x).sum(), x, create_graph=True)
-    return slope.square().flatten(1).sum(dim=1).mean()

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from ganlib.identity import described
+from ganlib.sizes import whole
 
 Loss = Tensor | Mapping[str, Tensor]
 
@@ -100,6 +101,23 @@ class Sampling(Game):
     """A game of a generator that turns noise, (batch, noise_size), into examples."""
 
     noise_size: int
+    generator_loss: Callable[[Any], Loss]
+
+    def alternating(
+        self,
+        other: str,
+        loss: Callable[[Any], Loss],
+        times: int = 1,
+        then: Callable[[], None] | None = None,
+    ) -> tuple[Turn, ...]:
+        """A round: `times` turns of the other player, each on its own minibatch, one of G's.
+
+        G's pays the method `generator_loss` on the last minibatch drawn. Raises ValueError for
+        times that are no whole number of 1 or more.
+        """
+        turn = Turn(other, loss, then=then)
+        last = Turn("generator", self.generator_loss, fresh=False)
+        return (*whole(f"{other}_turns", times) * (turn,), last)
 
     def noise(self, count: int) -> Tensor:
         """Draw z from the standard normal: (count, noise_size)."""

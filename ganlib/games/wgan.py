@@ -7,9 +7,8 @@ here differ in. Exact transport is in `divergences`.
 import torch
 from torch import Tensor, nn
 
-from ganlib.games.rules import Sampling, Turn
-from ganlib.runtime import no_autocast
-from ganlib.sizes import whole
+from ganlib.games.rules import Sampling
+from ganlib.games.slopes import slopes
 
 
 class Wasserstein(Sampling):
@@ -25,11 +24,7 @@ class Wasserstein(Sampling):
     ):
         super().__init__()
         self.generator, self.critic, self.noise_size = generator, critic, noise_size
-        turn = Turn("critic", self.critic_loss, then=self.after_critic)
-        self.turns = (
-            *whole("critic_turns", critic_turns) * (turn,),
-            Turn("generator", self.generator_loss, fresh=False),
-        )
+        self.turns = self.alternating("critic", self.critic_loss, critic_turns, self.after_critic)
 
     def critic_loss(self, x: Tensor) -> Tensor | dict[str, Tensor]:
         """E f(G(z)) - E f(x) on data x and as many draws."""
@@ -104,13 +99,3 @@ class GradientPenalty(Wasserstein):
         if self.one_sided:
             excess = excess.clamp(min=0)
         return {"game": -distance, "slope": self.weight * excess.square().mean()}
-
-
-def slopes(critic: nn.Module, x: Tensor) -> Tensor:
-    """‖∇f‖ at each example, (batch,), with a graph of its own, in full precision."""
-    x = x.detach().requires_grad_(True)
-    with no_autocast(x.device):
-        (slope,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
-    # The norm has no slope at 0, where its square is flat.
-    squared = slope.square().flatten(1).sum(1)
-    return torch.where(squared > 0, squared, 1.0).sqrt() * (squared > 0)

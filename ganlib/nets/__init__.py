@@ -3,6 +3,7 @@
 Networks only: what they are paid is in `games/`, how they are fitted in `play`.
 """
 
+from ganlib.nets.autoencoders import ConvolutionalAutoencoder, DenseAutoencoder
 from ganlib.nets.classifiers import DigitClassifier
 from ganlib.nets.dcgan import DCGANDiscriminator, DCGANGenerator
 from ganlib.nets.dense import DenseCritic, DenseGenerator
@@ -12,8 +13,10 @@ from ganlib.nets.residual import ResidualDiscriminator, ResidualGenerator
 from ganlib.nets.small import SmallDiscriminator, SmallGenerator
 
 __all__ = [
+    "ConvolutionalAutoencoder",
     "DCGANDiscriminator",
     "DCGANGenerator",
+    "DenseAutoencoder",
     "DenseCritic",
     "DenseGenerator",
     "DigitClassifier",

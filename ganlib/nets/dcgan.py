@@ -18,7 +18,7 @@ class DCGANGenerator(Layers):
     """
 
     def __init__(self, noise_size: int = 64, side: int = 28, channels: int = 1, width: int = 64):
-        halvings, base = _halvings(side)
+        halvings, base = halved(side)
         noise_size, channels = whole("noise_size", noise_size), whole("channels", channels)
         side, width = int(side), whole("width", width)
         layers = growing(noise_size, base, halvings, channels, width)
@@ -47,7 +47,7 @@ class DCGANDiscriminator(Layers):
     """
 
     def __init__(self, side: int = 28, channels: int = 1, width: int = 64, normalized: bool = True):
-        halvings, base = _halvings(side)
+        halvings, base = halved(side)
         side, channels, width = int(side), whole("channels", channels), whole("width", width)
         if not isinstance(normalized, bool):
             raise ValueError(f"normalized={normalized!r}: expected True or False")
@@ -96,7 +96,7 @@ def shrinking(
     return [*layers, nn.Conv2d(width, 1, base), nn.Flatten(0)]
 
 
-def _halvings(side: int) -> tuple[int, int]:
+def halved(side: int) -> tuple[int, int]:
     """How often `side` can be halved while it stays whole and at least 4, and what is left."""
     halvings, left = 0, whole("side", side)
     while left % 2 == 0 and left // 2 >= 4:

@@ -4,17 +4,19 @@ Notebooks and `python -m ganlib` build the same recipe, so what a chapter trains
 reader and what a GPU trains for hours differ in size alone.
 """
 
-from ganlib.recipes import evaluation, fgan, lmconv, minimax, pixelcnn, unrolled
+from ganlib.recipes import ebgan, evaluation, fgan, lmconv, minimax, pixelcnn, unrolled, wgan
 from ganlib.recipes.register import RECIPES, build, checkpoint_path
 
 __all__ = [
     "RECIPES",
     "build",
     "checkpoint_path",
+    "ebgan",
     "evaluation",
     "fgan",
     "lmconv",
     "minimax",
     "pixelcnn",
     "unrolled",
+    "wgan",
 ]

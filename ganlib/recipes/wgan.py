@@ -1,0 +1,53 @@
+"""The recipes of the chapter on Wasserstein games: a DCGAN pair on MNIST, twice."""
+
+from torch.optim import RMSprop
+
+from ganlib.datasets import mnist, to_signed_unit
+from ganlib.games.wgan import Clipping, GradientPenalty
+from ganlib.nets import DCGANDiscriminator, DCGANGenerator
+from ganlib.optimisers import adam, cosine
+from ganlib.play import Recipe
+from ganlib.recipes.measures import distance_of_digits, held_out
+from ganlib.recipes.register import family
+from ganlib.recipes.shared import minibatches, paper
+from ganlib.runtime import Run
+
+NOISE = 64
+
+
+@family(held=("clipping", "penalty"))
+def wgan(name: str, run: Run, held: str) -> Recipe:
+    """A DCGAN pair on MNIST, the critic's weights clipped or its slope penalized.
+
+    Each with the optimiser of its paper: RMSProp (Arjovsky et al., 2017, algorithm 1), and Adam
+    without momentum (Gulrajani et al., 2017, algorithm 1). Rates are higher and runs are shorter
+    on a CPU.
+    """
+    width = run.pick(smoke=4, book=16, paper=paper(run, gpu=64, cpu=32))
+    generator = DCGANGenerator(NOISE, width=width)
+    # Clipped without normalization, the critic's slopes shrink from layer to layer.
+    critic = DCGANDiscriminator(width=width, normalized=held == "clipping")
+    if held == "clipping":
+        game = Clipping(generator, critic, NOISE)
+        rate = paper(run, gpu=5e-5, cpu=2e-4)
+        optimisers = {n: RMSprop(p.parameters(), rate) for n, p in game.players.items()}
+        long = paper(run, gpu=100_000, cpu=12_000)
+    else:
+        game = GradientPenalty(generator, critic, NOISE)
+        rate = paper(run, gpu=1e-4, cpu=5e-4)
+        optimisers = {n: adam(p, rate, betas=(0.0, 0.9)) for n, p in game.players.items()}
+        long = paper(run, gpu=100_000, cpu=6_000)
+    run.place(game)
+    images, rest = held_out(run, mnist("train")[0])
+    size = run.pick(smoke=16, book=64, paper=64)
+    return Recipe(
+        name=name,
+        game=game,
+        stream=minibatches(run, images, size=size, prepare=to_signed_unit),
+        optimisers=optimisers,
+        rounds=run.pick(smoke=4, book=300, paper=long),
+        averages={"generator": run.pick(smoke=0.9, book=0.98, paper=0.999)},
+        schedule=cosine,
+        precision=run.precision,
+        measure=distance_of_digits(rest, game.noise, run),
+    )
