@@ -27,6 +27,8 @@ def wgan(name: str, run: Run, held: str) -> Recipe:
     generator = DCGANGenerator(NOISE, width=width)
     # Clipped without normalization, the critic's slopes shrink from layer to layer.
     critic = DCGANDiscriminator(width=width, normalized=held == "clipping")
+    for network in (generator, critic):
+        run.place(network)
     if held == "clipping":
         game = Clipping(generator, critic, NOISE)
         rate = paper(run, gpu=5e-5, cpu=2e-4)
@@ -37,7 +39,6 @@ def wgan(name: str, run: Run, held: str) -> Recipe:
         rate = paper(run, gpu=1e-4, cpu=5e-4)
         optimisers = {n: adam(p, rate, betas=(0.0, 0.9)) for n, p in game.players.items()}
         long = paper(run, gpu=100_000, cpu=6_000)
-    run.place(game)
     images, rest = held_out(run, mnist("train")[0])
     size = run.pick(smoke=16, book=64, paper=64)
     return Recipe(
