@@ -26,13 +26,13 @@ def ebgan(name: str, run: Run, pulled: str) -> Recipe:
     discriminator = ConvolutionalAutoencoder(width=width)
     game = run.place(EBGAN(generator, discriminator, NOISE, 10.0, WEIGHTS[pulled]))
     images, rest = held_out(run, mnist("train")[0])
-    rate = run.pick(smoke=1e-3, book=1e-3, paper=paper(run, gpu=2e-4, cpu=5e-4))
+    rate = paper(run, gpu=2e-4, cpu=1e-3)
     long = paper(run, gpu=100_000, cpu=20_000)
     return Recipe(
         name=name,
         game=game,
         stream=minibatches(run, images, size=64, prepare=to_signed_unit),
-        optimisers={n: adam(p, rate) for n, p in game.players.items()},
+        optimisers={n: adam(p, rate, betas=(0.0, 0.999)) for n, p in game.players.items()},
         rounds=run.pick(smoke=5, book=600, paper=long),
         averages={"generator": run.pick(smoke=0.9, book=0.98, paper=0.999)},
         schedule=cosine,
