@@ -12,11 +12,12 @@ from collections.abc import Iterable
 from functools import cached_property
 from numbers import Real
 from pathlib import Path
+from typing import ClassVar
 
 import numpy
 import torch
 from torch import Tensor
-from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
+from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, Normal
 
 from ganlib.paths import data_folder
 from ganlib.sizes import whole
@@ -331,6 +332,29 @@ def gaussian_grid(side: int = 5, spacing: float = 2.0, scale: float = 0.05) -> G
     _check_positive(spacing, "spacing")
     ticks = (torch.arange(side) - (side - 1) / 2) * spacing
     return mixture(torch.cartesian_prod(ticks, ticks), scale)
+
+
+class SwissRoll(Distribution):
+    """A spiral of one and a half turns in the plane, blurred.
+
+    At the angle t, uniform on [3π/2, 9π/2], the radius is 2 t / (9π/2), so the spiral ends at
+    distance 2 as the ring does. scale: the blur's standard deviation in both directions. Samples
+    have shape (..., 2). Raises ValueError for a scale that is not positive.
+    """
+
+    arg_constraints: ClassVar[dict] = {}
+
+    def __init__(self, scale: float = 0.02):
+        _check_positive(scale, "scale")
+        self.scale = scale
+        super().__init__(event_shape=torch.Size([2]))
+
+    def sample(self, sample_shape: Iterable[int] = ()) -> Tensor:
+        """Samples of shape `sample_shape` and then (2,)."""
+        shape = torch.Size(sample_shape)
+        angle = 3 * math.pi * (0.5 + torch.rand(shape))
+        spiral = torch.stack([angle * angle.cos(), angle * angle.sin()], -1)
+        return spiral / (2.25 * math.pi) + self.scale * torch.randn(*shape, 2)
 
 
 def _floats(values: Tensor | list | float, name: str) -> Tensor:

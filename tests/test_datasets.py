@@ -16,9 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import logsumexp
+from scipy.stats import kstest
 
 from ganlib.datasets import (
     DataError,
+    SwissRoll,
     binarized_mnist,
     emoji,
     emoji_names,
@@ -694,3 +696,22 @@ def test_stacks_of_a_wrong_split_or_without_files_are_refused(tmp_path):
         stacked_mnist("valid", 5)
     with pytest.raises(DataError, match="is missing"):
         stacked_mnist("test", 5, folder=tmp_path)
+
+
+def test_the_swiss_roll_lies_on_its_spiral():
+    torch.manual_seed(0)
+    points = SwissRoll(0.01).sample((4000,)).double()
+    assert points.shape == (4000, 2)
+    angles = torch.linspace(1.5 * math.pi, 4.5 * math.pi, 20_000, dtype=torch.float64)
+    radii = angles * 2 / (4.5 * math.pi)
+    spiral = radii[:, None] * torch.stack([angles.cos(), angles.sin()], 1)
+    distance, nearest = torch.cdist(points, spiral).min(1)
+    # In two directions, of which the one along the spiral does not show.
+    assert float(distance.square().mean().sqrt()) == pytest.approx(0.01, rel=0.05)
+    # The angle is uniform: Kolmogorov and Smirnov's test.
+    assert kstest(angles[nearest] / (3 * math.pi) - 0.5, "uniform").pvalue > 0.01
+    assert SwissRoll().sample().shape == (2,)
+    assert SwissRoll().sample((3, 4)).shape == (3, 4, 2)
+    for wrong in (0, -1, float("nan")):
+        with pytest.raises(ValueError, match="scale"):
+            SwissRoll(wrong)

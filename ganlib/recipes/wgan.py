@@ -1,19 +1,46 @@
-"""The recipes of the chapter on Wasserstein games: a DCGAN pair on MNIST, twice."""
+"""The recipes of the chapter on Wasserstein games: points in the plane, and digits."""
 
 from torch import nn
 from torch.optim import Optimizer, RMSprop
 
-from ganlib.datasets import mnist, to_signed_unit
+from ganlib.datasets import SwissRoll, gaussian_grid, gaussian_ring, mnist, to_signed_unit
 from ganlib.games.wgan import Clipping, GradientPenalty
-from ganlib.nets import DCGANDiscriminator, DCGANGenerator
+from ganlib.nets import DCGANDiscriminator, DCGANGenerator, Logit, Perceptron
 from ganlib.optimisers import adam, cosine
 from ganlib.play import Recipe
 from ganlib.recipes.measures import distance_of_digits, held_out
 from ganlib.recipes.register import family
-from ganlib.recipes.shared import minibatches, paper
+from ganlib.recipes.shared import draws, minibatches, paper
 from ganlib.runtime import Run
 
 NOISE = 64
+
+
+PLANE = {"ring": gaussian_ring, "grid": gaussian_grid, "roll": SwissRoll}
+
+
+@family(data=tuple(PLANE))
+def wgan_plane(name: str, run: Run, data: str) -> Recipe:
+    """Points in the plane (Gulrajani et al., 2017, figure 1a), the critic's slope penalized.
+
+    data: a name in `PLANE`. Without a GPU the networks are smaller and the rates higher.
+    """
+    widths = paper(run, gpu=(512, 512, 512), cpu=(128, 128))
+    generator, critic = Perceptron(2, 2, widths), Logit(2, widths)
+    game = run.place(GradientPenalty(generator, critic, 2, weight=paper(run, gpu=0.1, cpu=1.0)))
+    slow, fast = paper(run, gpu=(1e-4, 1e-4), cpu=(1e-3, 3e-3))
+    long = paper(run, gpu=100_000, cpu=10_000)
+    return Recipe(
+        name=name,
+        game=game,
+        stream=draws(run, PLANE[data](), paper(run, gpu=256, cpu=128)),
+        optimisers={
+            "critic": adam(critic, fast, betas=(0.0, 0.9)),
+            "generator": adam(generator, slow, betas=(0.0, 0.9)),
+        },
+        rounds=run.pick(smoke=5, book=600, paper=long),
+        schedule=cosine,
+    )
 
 
 @family(held=("clipping", "penalty"))
