@@ -12,7 +12,7 @@ CHAPTER ?= $(CHAPTERS)
 PAGES := ledger scoreboard
 MEASURING = $(filter-out $(PAGES),$(CHAPTER))
 # Of notebooks side by side the longest begin; one that is not named here may be longer still.
-LONGEST := pixelcnn lmconv minimax unrolled evaluation
+LONGEST := pixelcnn lmconv minimax wgan unrolled evaluation
 IN_TURN = $(filter-out $(LONGEST) $(PAGES),$(CHAPTER)) $(filter $(CHAPTER),$(LONGEST) $(PAGES))
 
 BIN := .venv/bin
