@@ -14,6 +14,8 @@ from torch import Tensor
 
 # What primal and dual may differ by, in units of the largest cost.
 TOLERANCE = 1e-8
+# What a constraint may be missed by: the least that HiGHS takes.
+PRECISELY = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
 
 
 class Transport(NamedTuple):
@@ -121,7 +123,7 @@ def wasserstein_of_samples(x: Tensor, y: Tensor) -> float:
 
 
 def _solved(**problem: object) -> object:
-    found = linprog(method="highs", **problem)
+    found = linprog(method="highs", options=PRECISELY, **problem)
     if found.status != 0:
         raise RuntimeError(f"the linear program was not solved: {found.message}")
     return found

@@ -93,9 +93,11 @@ class GradientPenalty(Wasserstein):
         """The game's own loss, and the penalty."""
         fake = self.generator(self.noise(len(x)))
         distance = self.critic(x).mean() - self.critic(fake).mean()
-        share = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device, dtype=x.dtype)
+        share = torch.rand_like(x.flatten(1)[:, 0])
+        share = share.view(-1, *[1] * (x.ndim - 1))
         between = share * x + (1 - share) * fake.to(x.dtype)
         excess = slopes(self.critic, between) - 1
         if self.one_sided:
             excess = excess.clamp(min=0)
-        return {"game": -distance, "slope": self.weight * excess.square().mean()}
+        penalty = self.weight * excess.square().mean()
+        return {"game": -distance, "slope": penalty}
