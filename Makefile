@@ -24,7 +24,7 @@ export OMP_WAIT_POLICY := PASSIVE
 SIDE_BY_SIDE := --no-print-directory -j$(JOBS)
 
 .DEFAULT_GOAL := help
-.PHONY: help book test units strict smoke verify budget run claims spread notebooks likelihoods judge unrolled paper plain bench torture lab clean
+.PHONY: help book test units strict smoke verify budget run claims spread notebooks likelihoods judge unrolled grid paper plain bench torture lab clean
 
 help: ## explain these verbs
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -103,6 +103,9 @@ judge: $(READY) ## compute the table of generators from the shipped ones, into d
 
 unrolled: $(READY) ## play the unrolled games at several steps and seeds, resumable, into data/results (EXPERIMENT=)
 	$(BIN)/python -u -m ganlib.tables.unrolled $(EXPERIMENT)
+
+grid: $(READY) ## play the grid of settings of two games, into data/results
+	$(BIN)/python -u -m ganlib.tables.grid
 
 paper: $(READY) ## train what the book ships, in the background and resumable (RECIPE=: one of them)
 	$(BIN)/python -u -m ganlib.paper $(RECIPE)

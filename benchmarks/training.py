@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks.rows import row
 from ganlib.datasets import gaussian_ring, mnist, to_signed_unit
 from ganlib.games.minimax import NonSaturating
+from ganlib.games.wgan import GradientPenalty
 from ganlib.nets import DCGANDiscriminator, DCGANGenerator, Logit, Perceptron
 from ganlib.optimisers import adam
 from ganlib.play import Recipe, play
@@ -40,7 +41,64 @@ def rows(run: Run) -> list[dict]:
     float32 = dataclasses.replace(run, precision=torch.float32)
     pairs = [(_textbook, run), (_tutorial, run), (_textbook, float32), (_tutorial, float32)]
     rows = [*(_row(baseline, ours) for baseline, ours in pairs), _small_row(run)]
-    return [*rows, *(_unrolled_row(steps, run) for steps in FORESEEN)]
+    unrolled = [_unrolled_row(steps, run) for steps in FORESEEN]
+    return [*rows, *unrolled, _penalized_row(run)]
+
+
+def _penalized_row(run: Run) -> dict:
+    """A round of five penalized critic turns on the DCGAN pair, in float32, beside the tutorial's.
+
+    That one draws images one by one, and differentiates with respect to the weights of both.
+    """
+    ours, theirs = _penalized(run), _penalized_tutorial(run)
+    for step in (ours, theirs):
+        step(1)
+    pairs = [(_milliseconds(ours, run, 2), _milliseconds(theirs, run, 2)) for _ in range(BLOCKS)]
+    return row("play-penalty-vs-tutorial", pairs, "ms a round")
+
+
+def _penalized_pair() -> tuple[DCGANGenerator, DCGANDiscriminator]:
+    return DCGANGenerator(NOISE, SIDE), DCGANDiscriminator(SIDE, normalized=False)
+
+
+def _penalized(run: Run) -> Callable[[int], None]:
+    game = run.place(GradientPenalty(*_penalized_pair(), NOISE))
+    images = torch.nn.functional.pad(mnist("train")[0], (2, 2, 2, 2))
+    stream = Minibatches(images, size=BATCH, device=run.device, prepare=to_signed_unit)
+    optimisers = {n: adam(p, 1e-4, betas=(0.0, 0.9)) for n, p in game.players.items()}
+    recipe = Recipe("penalty", game, stream, optimisers, 1, precision=run.precision)
+
+    def step(rounds: int) -> None:
+        with contextlib.redirect_stderr(io.StringIO()):
+            play(dataclasses.replace(recipe, rounds=rounds), run)
+
+    return step
+
+
+def _penalized_tutorial(run: Run) -> Callable[[int], None]:
+    generator, critic = (network.to(run.device) for network in _penalized_pair())
+    climb, descend = (
+        torch.optim.Adam(network.parameters(), 1e-4, (0.0, 0.9)) for network in (critic, generator)
+    )
+    batches = _endless(DataLoader(_Pictures(), BATCH, shuffle=True, drop_last=True))
+
+    def step(rounds: int) -> None:
+        for _ in range(rounds):
+            for _ in range(5):
+                x = next(batches).to(run.device)
+                y = generator(torch.randn(BATCH, NOISE, device=run.device)).detach()
+                share = torch.rand(BATCH, 1, 1, 1, device=run.device)
+                between = (share * x + (1 - share) * y).requires_grad_()
+                (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+                penalty = (slope.flatten(1).norm(dim=1) - 1).square().mean()
+                climb.zero_grad()
+                (critic(y).mean() - critic(x).mean() + 10 * penalty).backward()
+                climb.step()
+            descend.zero_grad()
+            (-critic(generator(torch.randn(BATCH, NOISE, device=run.device))).mean()).backward()
+            descend.step()
+
+    return step
 
 
 def _unrolled_row(steps: int, run: Run) -> dict:
