@@ -6,7 +6,7 @@ from games import bits, recipe, ring
 from torch import nn
 
 from ganlib import runtime
-from ganlib.games.rules import Game, Turn
+from ganlib.games.rules import Game, Sampling, Turn
 from ganlib.nets import Logit, Perceptron
 from ganlib.optimisers import adam
 from ganlib.play import NotFiniteError, Recipe, play
@@ -311,3 +311,36 @@ def test_a_precision_that_is_none_is_refused():
 
 def test_every_fixture_recipe_fits():
     assert recipe("chain").movers == ["model"] and next(bits(0)).shape == (100, 2)
+
+
+class Alternating(Sampling):
+    """Two players that take turns."""
+
+    def __init__(self, times):
+        super().__init__()
+        self.generator, self.critic = nn.Linear(1, 1), nn.Linear(1, 1)
+        self.clipped = 0
+        self.turns = self.alternating("critic", self.critic_loss, times, self.clip)
+
+    def critic_loss(self, x):
+        return self.critic(x).mean()
+
+    def generator_loss(self, x):
+        return self.generator(x).mean()
+
+    def clip(self):
+        self.clipped += 1
+
+
+def test_a_round_of_two_players():
+    game = Alternating(3)
+    *critic, generator = game.turns
+    assert [turn.name for turn in game.turns] == ["critic"] * 3 + ["generator"]
+    assert all(turn.fresh and turn.movers == ("critic",) for turn in critic)
+    assert not generator.fresh and generator.then is None
+    assert generator.loss == game.generator_loss and critic[0].loss == game.critic_loss
+    critic[0].then()
+    assert game.clipped == 1
+    for wrong in (0, -1, 1.5, True):
+        with pytest.raises(ValueError, match="critic_turns="):
+            Alternating(wrong)
