@@ -48,25 +48,26 @@ class EBGAN(Sampling):
         return {"data": self.discriminator(x).mean(), "draws": lacking.mean()}
 
     def generator_loss(self, x: Tensor) -> Tensor | dict[str, Tensor]:
-        """E D(G(z)), and the weighted term on the codes; x only says how many z."""
+        """E D(G(z)), and the weighted term; x only says how many z."""
         fake = self.generator(self.noise(len(x)))
         if not self.weight:
             return self.discriminator(fake).mean()
         energies, codes = self.discriminator.coded(fake)
-        return {"energy": energies.mean(), "pulling_away": self.weight * pulling_away(codes)}
+        apart = self.weight * pulling_away(codes)
+        return {"energy": energies.mean(), "pulling_away": apart}
 
 
 def pulling_away(codes: Tensor) -> Tensor:
-    """The mean squared cosine of all pairs of codes, (batch, size): 0 if orthogonal, 1 if parallel.
+    """The mean squared cosine of all pairs of codes, (batch, size).
 
-    Their equation 4. A code of zeros is orthogonal to all. Raises ValueError for another shape, or
+    0 if they are orthogonal, 1 if parallel (their equation 4). A code of
+    zeros is orthogonal to all. Raises ValueError for another shape, or
     fewer than two codes.
     """
     if codes.ndim != 2 or len(codes) < 2:
-        raise ValueError(
-            f"codes of shape {tuple(codes.shape)}: expected two or more, (batch, size)"
-        )
+        shape = tuple(codes.shape)
+        raise ValueError(f"codes {shape}: expected two or more of one size")
     unit = normalize(codes, dim=1)
     squared = (unit @ unit.T).square()
-    count = len(codes)
-    return (squared.sum() - squared.diagonal().sum()) / (count * (count - 1))
+    of_others = squared.sum() - squared.diagonal().sum()
+    return of_others / (len(codes) * (len(codes) - 1))

@@ -19,12 +19,16 @@ class Autoencoder(nn.Module):
     settings: dict[str, object]
 
     def coded(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The energies, (batch,), and the codes, (batch, size); ValueError for another size."""
+        """The energies, (batch,), and the codes, (batch, size).
+
+        Raises ValueError for images of another size.
+        """
         check_images(images, self.settings)
         codes = self.encoder(images)
-        # What comes back is as large as what went in; float32, whatever autocast made of it.
-        missing = self.decoder(codes).float().view_as(images) - images
-        return torch.linalg.vector_norm(missing.flatten(1), dim=1), codes.float()
+        # Float32, whatever autocast made of it.
+        back = self.decoder(codes).float().view_as(images)
+        missing = (back - images).flatten(1)
+        return torch.linalg.vector_norm(missing, dim=1), codes.float()
 
     def reconstructed(self, images: Tensor) -> Tensor:
         """What comes back, of the images' shape; ValueError for another size."""

@@ -29,14 +29,16 @@ WEIGHTS = {"plain": 0.0, "apart": 5.0, "together": -5.0}
 
 @family(pulled=tuple(WEIGHTS))
 def ebgan(name: str, run: Run, pulled: str) -> Recipe:
-    """A DCGAN generator on MNIST against an autoencoder (Zhao et al., 2017).
+    """A DCGAN generator of digits against an autoencoder.
 
-    pulled: how the codes of draws are pulled, a name in `WEIGHTS`.
+    Zhao et al. (2017). pulled: how the codes of draws are pulled, a name
+    in `WEIGHTS`.
     """
     width = run.pick(smoke=4, book=16, paper=paper(run, gpu=64, cpu=32))
     generator = DCGANGenerator(NOISE, width=width)
     discriminator = ConvolutionalAutoencoder(width=width)
-    game = run.place(EBGAN(generator, discriminator, NOISE, MARGIN, WEIGHTS[pulled]))
+    pair = generator, discriminator, NOISE
+    game = run.place(EBGAN(*pair, MARGIN, WEIGHTS[pulled]))
     images, rest = held_out(run, mnist("train")[0])
     rate = paper(run, gpu=2e-4, cpu=1e-3)
     long = paper(run, gpu=100_000, cpu=20_000)
