@@ -25,7 +25,7 @@ class Autoencoder(nn.Module):
         """
         check_images(images, self.settings)
         codes = self.encoder(images)
-        # Float32, whatever autocast made of it.
+        # In float32, whatever the layers computed in.
         back = self.decoder(codes).float().view_as(images)
         missing = (back - images).flatten(1)
         return torch.linalg.vector_norm(missing, dim=1), codes.float()
