@@ -46,9 +46,9 @@ def rows(run: Run) -> list[dict]:
 
 
 def _penalized_row(run: Run) -> dict:
-    """A round of five penalized critic turns on the DCGAN pair, in float32, beside the tutorial's.
+    """A round of five penalized critic turns on the DCGAN pair, beside the same in a plain loop.
 
-    That one draws images one by one, and differentiates with respect to the weights of both.
+    That one prepares images one by one, computes in float32, and lets G's turn fill D's gradients.
     """
     ours, theirs = _penalized(run), _penalized_tutorial(run)
     for step in (ours, theirs):
@@ -63,16 +63,10 @@ def _penalized_pair() -> tuple[DCGANGenerator, DCGANDiscriminator]:
 
 def _penalized(run: Run) -> Callable[[int], None]:
     game = run.place(GradientPenalty(*_penalized_pair(), NOISE))
-    images = torch.nn.functional.pad(mnist("train")[0], (2, 2, 2, 2))
-    stream = Minibatches(images, size=BATCH, device=run.device, prepare=to_signed_unit)
     optimisers = {n: adam(p, 1e-4, betas=(0.0, 0.9)) for n, p in game.players.items()}
-    recipe = Recipe("penalty", game, stream, optimisers, 1, precision=run.precision)
+    recipe = Recipe("penalty", game, _stream(run), optimisers, 1, precision=run.precision)
 
-    def step(rounds: int) -> None:
-        with contextlib.redirect_stderr(io.StringIO()):
-            play(dataclasses.replace(recipe, rounds=rounds), run)
-
-    return step
+    return _played(recipe, run)
 
 
 def _penalized_tutorial(run: Run) -> Callable[[int], None]:
@@ -113,11 +107,7 @@ def _unrolled_row(steps: int, run: Run) -> dict:
 def _unrolled(steps: int, run: Run) -> Callable[[int], None]:
     recipe = ring(f"ring-{steps}", run, steps)
 
-    def step(rounds: int) -> None:
-        with contextlib.redirect_stderr(io.StringIO()):
-            play(dataclasses.replace(recipe, rounds=rounds), run)
-
-    return step
+    return _played(recipe, run)
 
 
 def _small_row(run: Run) -> dict:
@@ -145,12 +135,7 @@ def _small_ours(run: Run) -> Callable[[int], None]:
     game = run.place(NonSaturating(generator, discriminator, 2))
     stream = Draws(gaussian_ring(), SMALL_BATCH, run.device)
     optimisers = {name: adam(player, 1e-3) for name, player in game.players.items()}
-
-    def step(rounds: int) -> None:
-        with contextlib.redirect_stderr(io.StringIO()):
-            play(Recipe("small", game, stream, optimisers, rounds), run)
-
-    return step
+    return _played(Recipe("small", game, stream, optimisers, 1), run)
 
 
 def _small_bare(run: Run) -> Callable[[int], None]:
@@ -171,6 +156,16 @@ def _small_bare(run: Run) -> Callable[[int], None]:
             fake = generator(torch.randn(SMALL_BATCH, 2, device=run.device))
             (-logsigmoid(discriminator(fake)).mean()).backward()
             optimiser_g.step()
+
+    return step
+
+
+def _played(recipe: Recipe, run: Run) -> Callable[[int], None]:
+    """So many rounds of a recipe, without its bar."""
+
+    def step(rounds: int) -> None:
+        with contextlib.redirect_stderr(io.StringIO()):
+            play(dataclasses.replace(recipe, rounds=rounds), run)
 
     return step
 
@@ -202,18 +197,17 @@ def _pair() -> tuple[DCGANGenerator, DCGANDiscriminator]:
     return DCGANGenerator(NOISE, SIDE), DCGANDiscriminator(SIDE)
 
 
+def _stream(run: Run) -> Minibatches:
+    images = torch.nn.functional.pad(mnist("train")[0], (2, 2, 2, 2))
+    return Minibatches(images, size=BATCH, device=run.device, prepare=to_signed_unit)
+
+
 def _ours(run: Run) -> Callable[[int], None]:
     generator, discriminator = _pair()
     game = run.place(NonSaturating(generator, discriminator, NOISE))
-    images = torch.nn.functional.pad(mnist("train")[0], (2, 2, 2, 2))
-    stream = Minibatches(images, size=BATCH, device=run.device, prepare=to_signed_unit)
     optimisers = {"discriminator": adam(discriminator, 2e-4), "generator": adam(generator, 2e-4)}
-
-    def step(rounds: int) -> None:
-        with contextlib.redirect_stderr(io.StringIO()):  # no progress bar every few rounds
-            play(Recipe("play", game, stream, optimisers, rounds, precision=run.precision), run)
-
-    return step
+    recipe = Recipe("play", game, _stream(run), optimisers, 1, precision=run.precision)
+    return _played(recipe, run)
 
 
 class _Pictures(Dataset):

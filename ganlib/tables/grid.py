@@ -9,12 +9,20 @@ takes about a quarter of an hour of one core.
 import argparse
 import json
 from dataclasses import asdict
+from functools import cache
 
 import torch
 
 from ganlib import runtime
 from ganlib.datasets import mnist, to_signed_unit
-from ganlib.metrics import digit_features, extract, frechet_distance_between, inception_score
+from ganlib.metrics import (
+    Extractor,
+    Features,
+    digit_features,
+    extract,
+    frechet_distance_between,
+    inception_score,
+)
 from ganlib.paper import step_back
 from ganlib.paths import results_folder
 from ganlib.play import NotFiniteError, play
@@ -41,12 +49,18 @@ def measured(game: str, setting: Setting, run: Run) -> dict:
     with torch.no_grad():
         noise = recipe.game.noise(DRAWS).split(500)
         images = torch.cat([outcome.averages["generator"](z).float().cpu() for z in noise])
-    judge = digit_features(run.device)
-    real = extract(judge, to_signed_unit(mnist("test")[0][:DRAWS]), device=run.device)
+    judge, real = _reference(run.device)
     fake = extract(judge, images, device=run.device)
     row["inception_score"] = float(inception_score(fake.probabilities))
     row["frechet_distance"] = frechet_distance_between(real.vectors, fake.vectors)
     return row | {"seconds": round(outcome.seconds, 1)}
+
+
+@cache
+def _reference(device: torch.device) -> tuple[Extractor, Features]:
+    """The judge, and what it finds in test digits: the same for every run."""
+    judge = digit_features(device)
+    return judge, extract(judge, to_signed_unit(mnist("test")[0][:DRAWS]), device=device)
 
 
 def table() -> list[dict]:
