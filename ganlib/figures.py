@@ -296,6 +296,97 @@ style="flex: 1; height: 44px; accent-color: #0a84c6; touch-action: manipulation"
 </div>""")
 
 
+def dials(
+    pictures: Tensor | numpy.ndarray, settings: Mapping[str, Sequence[str]], alt: str
+) -> None:
+    """Show one of a table of pictures, which the reader picks with a slider for each axis.
+
+    No kernel is needed; the sliders work as those of `scrub`, and where scripts do not run the
+    picture in the middle of every axis stands alone. pictures: (*lengths, rows, columns), a length
+    for each slider; ink from 0 (paper) to 1. settings: for each slider its name, and what stands
+    beside it at each place. alt: what the pictures show. Raises ValueError for settings that do not
+    fit the pictures, an axis with fewer than two places, ink that is not finite, or no alt.
+    """
+    from IPython.display import display
+
+    ink = _numbers(pictures, "pictures")
+    lengths = tuple(len(labels) for labels in settings.values())
+    if not lengths or min(lengths) < 2 or ink.shape[:-2] != lengths or not ink.size:
+        raise ValueError(
+            f"pictures of shape {ink.shape} and settings of lengths {lengths}: expected "
+            "(*lengths, rows, columns), and two places or more for each slider"
+        )
+    if not numpy.isfinite(ink).all():
+        raise ValueError("pictures: some ink is not finite")
+    if not alt.strip():
+        raise ValueError("alt: empty, expected what the pictures show")
+    high, wide = ink.shape[-2:]
+    # All pictures in one: the last axis goes to the right, the others down.
+    sheet = ink.reshape(-1, lengths[-1], high, wide).swapaxes(1, 2).reshape(-1, lengths[-1] * wide)
+    middle = tuple(length // 2 for length in lengths)
+    still = _grey(ink[middle])
+    bars = "".join(
+        _DIAL.substitute(
+            name=escape(name, quote=True),
+            labels=escape(json.dumps(list(labels), ensure_ascii=False), quote=True),
+            label=escape(labels[place]),
+            start=place,
+            last=len(labels) - 1,
+        )
+        for (name, labels), place in zip(settings.items(), middle, strict=True)
+    )
+    page = _DIALS.substitute(
+        alt=escape(alt, quote=True),
+        still=still,
+        sheet=_grey(sheet),
+        bars=bars,
+        high=high,
+        wide=wide,
+        shown=6 * wide,
+    )
+    data = {"text/html": page, "image/png": still, "text/plain": alt}
+    display(data, raw=True)
+
+
+# As in `_SCRUB`, only where scripts run does the sheet's `onload` uncover the sliders.
+_DIAL = Template("""\
+<label style="display: flex; align-items: center; gap: 1em"><span style="min-width: 7em">$name\
+</span><input type="range" min="0" max="$last" value="$start" step="1" data-labels="$labels" \
+style="flex: 1; height: 44px; accent-color: #0a84c6; touch-action: manipulation">\
+<output style="min-width: 4em">$label</output></label>
+""")
+_DIALS = Template("""\
+<div class="dials">
+<img src="data:image/png;base64,$still" alt="$alt" style="width: ${shown}px; max-width: 100%">
+<div hidden>
+$bars</div>
+<img hidden alt="" src="data:image/png;base64,$sheet" onload="\
+const sheet = this, box = this.parentElement, picture = box.querySelector('img');\
+const bars = [...box.querySelectorAll('input')], pen = document.createElement('canvas');\
+pen.width = $wide; pen.height = $high; sheet.onload = null;\
+const show = () => { let place = 0; for (const bar of bars) {\
+ const says = JSON.parse(bar.dataset.labels)[bar.value];\
+ place = place * (+bar.max + 1) + +bar.value;\
+ bar.nextElementSibling.textContent = says; bar.setAttribute('aria-valuetext', says); }\
+ const across = +bars.at(-1).max + 1, down = Math.floor(place / across);\
+ pen.getContext('2d').drawImage(sheet, place % across * $wide, down * $high, $wide, $high,\
+ 0, 0, $wide, $high); picture.src = pen.toDataURL(); };\
+for (const bar of bars) bar.oninput = show; show(); box.querySelector('div').hidden = false;">
+</div>""")
+
+
+def _grey(ink: numpy.ndarray) -> str:
+    """Ink on paper as a PNG of 16 greys, in base64."""
+    grey = Image.fromarray((255 * (1 - ink.clip(0, 1))).round().astype("uint8"))
+    small = BytesIO()
+    # Sixteen greys at even distances: a palette of four bits.
+    levels = grey.point(lambda value: round(value / 17))
+    picture = Image.frombytes("P", levels.size, levels.tobytes())
+    picture.putpalette([17 * level for level in range(16) for _ in range(3)])
+    picture.save(small, format="png", optimize=True, bits=4)
+    return b64encode(small.getvalue()).decode()
+
+
 def _picture(figure: Figure) -> str:
     """A figure as a PNG of few colours, in base64: a slider holds dozens of them."""
     drawn = BytesIO()

@@ -6,6 +6,7 @@ import subprocess
 import time
 from urllib.request import urlopen
 
+import numpy
 import pytest
 import websocket
 from matplotlib import pyplot
@@ -184,3 +185,94 @@ def test_without_scripts_a_still_picture_stands_in_its_place(page, address):
         page.call("Emulation.setScriptExecutionDisabled", value=False)
     page.open(address)
     assert page.shown() == ("round 2", 2)
+
+
+@pytest.fixture(scope="module")
+def dialled(tmp_path_factory):
+    """A page of 2 × 3 × 4 pictures, each of one grey of its own."""
+    places = numpy.arange(24).reshape(2, 3, 4)
+    pictures = (places[..., None, None] % 12 / 15).repeat(5, -2).repeat(7, -1)
+    pictures[1, ..., 0, 0] = 1.0
+    names = {"shape": "ab", "width": "cde", "slant": "fghi"}
+    shown = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("IPython.display.display", lambda data, raw: shown.append(data["text/html"]))
+        figures.dials(pictures, names, "Squares of grey.")
+    file = tmp_path_factory.mktemp("page") / "dials.html"
+    file.write_text("<!doctype html><meta charset=utf-8>" + shown[0], encoding="utf-8")
+    return file.as_uri()
+
+
+def test_dials_pick_the_picture_of_their_places(page, dialled):
+    page.open(dialled)
+
+    def picked() -> tuple[str, list[int]]:
+        """What stands beside the sliders, and the grey of the corner and of the middle."""
+        time.sleep(0.1)
+        labels = page.value("[...document.querySelectorAll('output')].map(o => o.value).join('')")
+        return labels, page.value(
+            "(() => { const c = document.createElement('canvas').getContext('2d');"
+            " c.drawImage(document.querySelector('img'), 0, 0);"
+            " return [...c.getImageData(0, 0, 1, 1).data.slice(0, 1),"
+            " ...c.getImageData(3, 3, 1, 1).data.slice(0, 1)]; })()"
+        )
+
+    def turn(dial: int, place: int) -> None:
+        page.value(
+            f"(() => {{ const bar = document.querySelectorAll('input')[{dial}];"
+            f" bar.value = {place}; bar.dispatchEvent(new Event('input')); }})()"
+        )
+
+    # The middle of every axis, 1, 1, 2: the eighteenth picture of 24, whose grey is the sixth.
+    assert picked() == ("bdh", [0, 255 - 6 * 17])
+    for shape in range(2):
+        for width in range(3):
+            for slant in range(4):
+                for dial, place in enumerate((shape, width, slant)):
+                    turn(dial, place)
+                labels, (corner, middle) = picked()
+                assert labels == "ab"[shape] + "cde"[width] + "fghi"[slant]
+                assert middle == 255 - 17 * (4 * width + slant)
+                assert corner == (0 if shape else middle)
+    said = "document.querySelectorAll('input')[2].getAttribute('aria-valuetext')"
+    assert page.value(said) == "i"
+
+
+def test_dials_work_by_keyboard(page, dialled):
+    page.open(dialled)
+    page.value("document.querySelectorAll('input')[1].focus()")
+    for event in ("keyDown", "keyUp"):
+        page.call(
+            "Input.dispatchKeyEvent", type=event, key="End", code="End", windowsVirtualKeyCode=35
+        )
+    time.sleep(0.1)
+    assert page.value("document.querySelectorAll('output')[1].textContent") == "e"
+
+
+def test_dials_leave_a_still_picture_without_scripts(page, dialled):
+    page.call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        page.open(dialled)
+        root = page.call("DOM.getDocument")["root"]["nodeId"]
+        node = page.call("DOM.querySelector", nodeId=root, selector="img")["nodeId"]
+        assert page.call("DOM.getBoxModel", nodeId=node)["model"]["width"] == 42
+        bar = page.call("DOM.querySelector", nodeId=root, selector="input")["nodeId"]
+        with pytest.raises(AssertionError):
+            page.call("DOM.getBoxModel", nodeId=bar)
+    finally:
+        page.call("Emulation.setScriptExecutionDisabled", value=False)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "settings", "alt", "complaint"),
+    [
+        (numpy.zeros((2, 3, 4, 4)), {"a": "xy", "b": "xy"}, "Grey.", "expected"),
+        (numpy.zeros((1, 4, 4)), {"a": "x"}, "Grey.", "two places"),
+        (numpy.zeros((4, 4)), {}, "Grey.", "expected"),
+        (numpy.full((2, 4, 4), numpy.nan), {"a": "xy"}, "Grey.", "not finite"),
+        (numpy.zeros((2, 4, 4)), {"a": "xy"}, " ", "alt"),
+    ],
+)
+def test_dials_that_fit_no_pictures_are_refused(pictures, settings, alt, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        figures.dials(pictures, settings, alt)

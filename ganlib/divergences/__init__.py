@@ -4,6 +4,7 @@ What must be estimated from samples is in `metrics`.
 """
 
 from ganlib.divergences.f_divergences import F_DIVERGENCES, FDivergence, f_divergence
+from ganlib.divergences.information import information_bound, mutual_information
 from ganlib.divergences.tables import grid, jensen_shannon, kullback_leibler, total_variation
 from ganlib.divergences.transport import (
     Transport,
@@ -19,9 +20,11 @@ __all__ = [
     "Transport",
     "f_divergence",
     "grid",
+    "information_bound",
     "jensen_shannon",
     "kullback_leibler",
     "lipschitz_potential",
+    "mutual_information",
     "optimal_transport",
     "total_variation",
     "wasserstein_line",

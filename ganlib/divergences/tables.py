@@ -79,7 +79,7 @@ def _weighted_log_ratio(p: Tensor, q: Tensor) -> Tensor:
 
 def distributions(p: Tensor, q: Tensor, cells: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
     """The arguments of every divergence as float64; errors as of `kullback_leibler`."""
-    p, q, cells = _float64(p, "p"), _float64(q, "q"), _float64(cells, "cells")
+    p, q, cells = as_float64(p, "p"), as_float64(q, "q"), as_float64(cells, "cells")
     if not p.ndim or not q.ndim or not p.shape[-1] or p.shape[-1] != q.shape[-1]:
         raise ValueError(
             f"p of shape {tuple(p.shape)} and q of shape {tuple(q.shape)}: expected "
@@ -113,7 +113,7 @@ def distributions(p: Tensor, q: Tensor, cells: Tensor | float) -> tuple[Tensor, 
     return p, q, cells
 
 
-def _float64(values: Tensor | list | float, name: str) -> Tensor:
+def as_float64(values: Tensor | list | float, name: str) -> Tensor:
     """As a tensor of float64, its graph kept; TypeError for what holds no real numbers."""
     try:
         found = torch.as_tensor(values)

@@ -8,6 +8,7 @@ from ganlib.metrics.features import (
     extract,
     inception_features,
 )
+from ganlib.metrics.matching import Matching, best_matching
 from ganlib.metrics.modes import (
     ModeStatistics,
     mixture_modes,
@@ -25,18 +26,22 @@ from ganlib.metrics.neighbours import (
 )
 from ganlib.metrics.parzen import parzen_log_likelihood
 from ganlib.metrics.report import Report, judge
+from ganlib.metrics.representations import linear_probe, neighbour_accuracy
 from ganlib.metrics.scores import inception_score, kernel_distance
+from ganlib.metrics.strokes import slant, stroke_width
 from ganlib.metrics.two_sample import TwoSampleTest, classifier_two_sample_test
 
 __all__ = [
     "DensityCoverage",
     "Extractor",
     "Features",
+    "Matching",
     "ModeStatistics",
     "Moments",
     "PrecisionRecall",
     "Report",
     "TwoSampleTest",
+    "best_matching",
     "classifier_features",
     "classifier_two_sample_test",
     "density_coverage",
@@ -48,11 +53,15 @@ __all__ = [
     "inception_score",
     "judge",
     "kernel_distance",
+    "linear_probe",
     "mixture_modes",
     "mode_statistics",
     "nearest_neighbours",
+    "neighbour_accuracy",
     "parzen_log_likelihood",
     "precision_recall",
+    "slant",
     "stacked_modes",
     "stacked_weights",
+    "stroke_width",
 ]

@@ -5,8 +5,9 @@ Networks only: what they are paid is in `games/`, how they are fitted in `play`.
 
 from ganlib.nets.autoencoders import ConvolutionalAutoencoder, DenseAutoencoder
 from ganlib.nets.classifiers import DigitClassifier
-from ganlib.nets.dcgan import DCGANDiscriminator, DCGANGenerator
-from ganlib.nets.dense import DenseCritic, DenseGenerator
+from ganlib.nets.dcgan import DCGANDiscriminator, DCGANGenerator, DCGANTrunk
+from ganlib.nets.dense import DenseCritic, DenseEncoder, DenseGenerator
+from ganlib.nets.joined import Joined, WithPlanes
 from ganlib.nets.perceptrons import Float, Layers, Logit, Perceptron, Scaled
 from ganlib.nets.recurrent import RecurrentGenerator
 from ganlib.nets.residual import ResidualDiscriminator, ResidualGenerator
@@ -16,11 +17,14 @@ __all__ = [
     "ConvolutionalAutoencoder",
     "DCGANDiscriminator",
     "DCGANGenerator",
+    "DCGANTrunk",
     "DenseAutoencoder",
     "DenseCritic",
+    "DenseEncoder",
     "DenseGenerator",
     "DigitClassifier",
     "Float",
+    "Joined",
     "Layers",
     "Logit",
     "Perceptron",
@@ -30,4 +34,5 @@ __all__ = [
     "Scaled",
     "SmallDiscriminator",
     "SmallGenerator",
+    "WithPlanes",
 ]

@@ -63,6 +63,35 @@ class DCGANDiscriminator(Layers):
         return super().forward(images)
 
 
+class DCGANTrunk(Layers):
+    """Images (batch, channels, side, side) to features (batch, features), which heads share.
+
+    The convolutions of `DCGANDiscriminator`, then a normalized layer of `features` units (Chen et
+    al., 2016, table 1). Raises ValueError for sizes of which there is none.
+    """
+
+    def __init__(self, side: int = 28, channels: int = 1, width: int = 64, features: int = 1024):
+        halvings, base = halved(side)
+        side, channels = int(side), whole("channels", channels)
+        width, features = whole("width", width), whole("features", features)
+        convolutions = shrinking(channels, width, halvings, base, normalized=True)[:-2]
+        seen = width * 2 ** (halvings - 1) * base**2
+        dense = [nn.Flatten(1), nn.Linear(seen, features, bias=False), nn.BatchNorm1d(features)]
+        super().__init__(*convolutions, *dense, nn.LeakyReLU(0.2), Float())
+        self.settings = {
+            "side": side,
+            "channels": channels,
+            "width": width,
+            "features": features,
+        }
+        _initialise(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The features; ValueError for images of another size."""
+        check_images(images, self.settings)
+        return super().forward(images)
+
+
 def growing(
     noise_size: int, base: int, doublings: int, channels: int, width: int
 ) -> list[nn.Module]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ganlib.nets.inputs import check_images, check_noise
-from ganlib.nets.perceptrons import Logit
+from ganlib.nets.perceptrons import Float, Logit
 from ganlib.sizes import whole
 
 
@@ -25,15 +25,8 @@ class DenseGenerator(nn.Module):
         widths: Sequence[int] = (1200, 1200),
     ):
         super().__init__()
-        noise_size, channels = whole("noise_size", noise_size), whole("channels", channels)
-        side = whole("side", side)
-        widths = tuple(whole("a width of widths", width) for width in widths)
-        self.settings = {
-            "noise_size": noise_size,
-            "side": side,
-            "channels": channels,
-            "widths": widths,
-        }
+        self.settings = sizes(noise_size, side, channels, widths)
+        widths = self.settings["widths"]
         layers: list[nn.Module] = []
         for fan_in, fan_out in zip((noise_size, *widths), widths, strict=False):
             layers += [nn.Linear(fan_in, fan_out), nn.BatchNorm1d(fan_out), nn.ReLU()]
@@ -45,6 +38,35 @@ class DenseGenerator(nn.Module):
         check_noise(noise, self.settings)
         side = self.settings["side"]
         return torch.tanh(self.layers(noise)).float().unflatten(1, (-1, side, side))
+
+
+class DenseEncoder(nn.Module):
+    """Images (batch, channels, side, side) to codes (batch, noise_size), of any real numbers.
+
+    The mirror of `DenseGenerator`: its hidden layers are batch-normalized and leakily rectified.
+    Errors as for `DenseGenerator`.
+    """
+
+    def __init__(
+        self,
+        noise_size: int = 100,
+        side: int = 28,
+        channels: int = 1,
+        widths: Sequence[int] = (1200, 1200),
+    ):
+        super().__init__()
+        self.settings = sizes(noise_size, side, channels, widths)
+        pixels, widths = channels * side * side, self.settings["widths"]
+        layers: list[nn.Module] = []
+        for fan_in, fan_out in zip((pixels, *widths), widths, strict=False):
+            layers += [nn.Linear(fan_in, fan_out), nn.BatchNorm1d(fan_out), nn.LeakyReLU(0.2)]
+        last = nn.Linear((pixels, *widths)[-1], noise_size)
+        self.layers = nn.Sequential(nn.Flatten(1), *layers, last, Float())
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The codes; ValueError for images of another size."""
+        check_images(images, self.settings)
+        return self.layers(images)
 
 
 class DenseCritic(nn.Module):
@@ -63,3 +85,13 @@ class DenseCritic(nn.Module):
         """The critic's numbers; ValueError for images of another size."""
         check_images(images, self.settings)
         return self.layers(images.flatten(1))
+
+
+def sizes(noise_size: int, side: int, channels: int, widths: Sequence[int]) -> dict[str, object]:
+    """The sizes of a pair, checked."""
+    return {
+        "noise_size": whole("noise_size", noise_size),
+        "side": whole("side", side),
+        "channels": whole("channels", channels),
+        "widths": tuple(whole("a width of widths", width) for width in widths),
+    }

@@ -4,16 +4,29 @@ Notebooks and `python -m ganlib` build the same recipe, so what a chapter trains
 reader and what a GPU trains for hours differ in size alone.
 """
 
-from ganlib.recipes import ebgan, evaluation, fgan, lmconv, minimax, pixelcnn, unrolled, wgan
+from ganlib.recipes import (
+    bigan,
+    ebgan,
+    evaluation,
+    fgan,
+    infogan,
+    lmconv,
+    minimax,
+    pixelcnn,
+    unrolled,
+    wgan,
+)
 from ganlib.recipes.register import RECIPES, build, checkpoint_path
 
 __all__ = [
     "RECIPES",
+    "bigan",
     "build",
     "checkpoint_path",
     "ebgan",
     "evaluation",
     "fgan",
+    "infogan",
     "lmconv",
     "minimax",
     "pixelcnn",

@@ -1,0 +1,94 @@
+"""The game of pairs, in which an encoder learns to invert the generator.
+
+Donahue et al. (2017), and Dumoulin et al. (2017) at the same time; beside it the latent regressor,
+which learns the inverse from draws alone.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import logsigmoid, mse_loss
+
+from ganlib.games.minimax import NonSaturating, cross_entropy
+from ganlib.games.rules import Sampling, Turn
+
+
+class BiGAN(Sampling):
+    """V = E log D(x, E(x)) + E log(1 - D(G(z), z)); D raises it, and G and E want its labels wrong.
+
+    generator: noise (batch, noise_size) to data. encoder: data to noise. discriminator: pairs of
+    data and noise to logits (batch,). z is uniform on [-1, 1] in every coordinate.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        encoder: nn.Module,
+        discriminator: nn.Module,
+        noise_size: int,
+    ):
+        super().__init__()
+        self.generator, self.encoder = generator, encoder
+        self.discriminator, self.noise_size = discriminator, noise_size
+        both = Turn("generator", self.generator_loss, ("generator", "encoder"), fresh=False)
+        self.turns = (Turn("discriminator", self.discriminator_loss), both)
+
+    def noise(self, count: int) -> Tensor:
+        """Draw z uniformly from [-1, 1]: (count, noise_size)."""
+        return uniform(self, count)
+
+    def discriminator_loss(self, x: Tensor) -> Tensor:
+        """-V: D says 1 to (x, E(x)) and 0 to (G(z), z)."""
+        return self._against(x, 1.0)
+
+    def generator_loss(self, x: Tensor) -> Tensor:
+        """What D would pay if it had the labels the other way round (their section 3.4)."""
+        return self._against(x, 0.0)
+
+    def _against(self, x: Tensor, label: float) -> Tensor:
+        """The cross-entropy of D's answers, if `label` is right for the encoder's pairs."""
+        z = self.noise(len(x))
+        encoded = self.discriminator(x, self.encoder(x))
+        generated = self.discriminator(self.generator(z), z)
+        return cross_entropy(encoded, label) + cross_entropy(generated, 1.0 - label)
+
+
+class LatentRegressor(NonSaturating):
+    """A GAN whose encoder E is fitted to the z of its draws: it pays ‖E(G(z)) - z‖² / noise_size.
+
+    Donahue et al. (2017), section 4. weight: of the same error in what G pays; 0 leaves the GAN as
+    it is, more makes the regressor joint. Other arguments as for `BiGAN`, but that the
+    discriminator sees data alone. Raises ValueError for a weight below 0.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        encoder: nn.Module,
+        discriminator: nn.Module,
+        noise_size: int,
+        weight: float = 0.0,
+    ):
+        super().__init__(generator, discriminator, noise_size)
+        if not 0 <= weight < float("inf"):
+            raise ValueError(f"weight={weight}: expected 0 or more")
+        self.encoder, self.weight = encoder, weight
+        both = Turn("generator", self.generator_loss, ("generator", "encoder"), fresh=False)
+        self.turns = (*self.turns[:-1], both)
+
+    def generator_loss(self, x: Tensor) -> dict[str, Tensor]:
+        """-E log D(G(z)), paid by G; and E's error, of whose slope G feels `weight` times."""
+        z = self.noise(len(x))
+        fake = self.generator(z)
+        still = fake.detach()
+        seen = still + self.weight * (fake - still)
+        code = mse_loss(self.encoder(seen), z)
+        return {"fooling": -logsigmoid(self.discriminator(fake)).mean(), "code": code}
+
+    def noise(self, count: int) -> Tensor:
+        """Draw z uniformly from [-1, 1]: (count, noise_size)."""
+        return uniform(self, count)
+
+
+def uniform(game: Sampling, count: int) -> Tensor:
+    """Numbers uniform on [-1, 1], (count, noise_size), on the game's device."""
+    return 2 * torch.rand(count, game.noise_size, device=next(game.parameters()).device) - 1
