@@ -42,7 +42,7 @@ def infogan(name: str, run: Run, kind: str) -> Recipe:
     game = GAMES[kind](*networks, NOISE, CODES, noise_scale=NOISE_SCALE)
     run.place(game)
     images, rest = held_out(run, mnist("train")[0])
-    slow, fast = paper(run, gpu=2e-4, cpu=5e-4), paper(run, gpu=1e-3, cpu=2e-3)
+    slow, fast = paper(run, gpu=2e-4, cpu=2e-3), paper(run, gpu=1e-3, cpu=2e-3)
     rates = {n: fast if n == "generator" else slow for n in game.players}
     decay = run.pick(smoke=0.9, book=0.98, paper=0.999)
     long = paper(run, gpu=50_000, cpu=10_000)
@@ -51,9 +51,8 @@ def infogan(name: str, run: Run, kind: str) -> Recipe:
         game=game,
         stream=minibatches(run, images, size=64, prepare=to_signed_unit),
         optimisers={n: adam(p, rates[n]) for n, p in game.players.items()},
-        rounds=run.pick(smoke=5, book=2_000, paper=long),
+        rounds=run.pick(smoke=5, book=2_200, paper=long),
         averages=dict.fromkeys(("generator", "trunk", "posterior"), decay),
-        schedule=cosine,
         precision=run.precision,
         measure=distance_of_digits(rest, game.noise, run),
     )
