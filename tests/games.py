@@ -6,11 +6,14 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy, mse_loss, relu
 
 from ganlib.datasets import gaussian_ring
+from ganlib.games.bigan import BiGAN
+from ganlib.games.codes import Codes
 from ganlib.games.ebgan import EBGAN
+from ganlib.games.infogan import InfoGAN
 from ganlib.games.minimax import NonSaturating
 from ganlib.games.rules import Game, Turn
 from ganlib.games.wgan import Clipping, GradientPenalty
-from ganlib.nets import Logit, Perceptron
+from ganlib.nets import Joined, Logit, Perceptron
 from ganlib.optimisers import adam
 from ganlib.play import Recipe
 from ganlib.streams import Draws, Minibatches, Together
@@ -18,20 +21,17 @@ from ganlib.streams import Draws, Minibatches, Together
 WIDTHS = (16,)
 
 
-class Information(NonSaturating):
-    """A third player, the posterior, that moves in the generator's turn."""
+def information() -> InfoGAN:
+    """Five networks of points in the plane, of which a trunk moves in both turns."""
+    codes = Codes(3, 1)
+    trunk, heads = Perceptron(2, 8, WIDTHS), (Logit(8, ()), Perceptron(8, codes.answers, ()))
+    return InfoGAN(Perceptron(2 + codes.size, 2, WIDTHS), trunk, *heads, 2, codes)
 
-    def __init__(self):
-        super().__init__(Perceptron(4, 2, WIDTHS), Logit(2, WIDTHS), 4)
-        self.posterior = Perceptron(2, 2, WIDTHS)
-        together = Turn("generator", self.generator_loss, ("generator", "posterior"), fresh=False)
-        self.turns = (self.turns[0], together)
 
-    def generator_loss(self, x: Tensor) -> Tensor:
-        z = self.noise(len(x))
-        fake = self.generator(z)
-        code = self.posterior(fake)
-        return -self.discriminator(fake).mean() + mse_loss(code, z[:, :2])
+def pairs() -> BiGAN:
+    """Encoder and generator in one turn."""
+    inverse = Perceptron(2, 2, WIDTHS), Perceptron(2, 2, WIDTHS)
+    return BiGAN(*inverse, Joined(Logit(4, WIDTHS)), 2)
 
 
 class Unrolled(NonSaturating):
@@ -157,7 +157,8 @@ GAMES = {
     "clipped": (lambda: Clipping(*pair(), 2, 0.1), ring),
     "penalized": (lambda: GradientPenalty(*pair(), 2), ring),
     "margin": (lambda: EBGAN(*pair(), 2, 1.0), ring),
-    "information": (Information, ring),
+    "information": (information, ring),
+    "pairs": (pairs, ring),
     "unrolled": (Unrolled, ring),
     "semi-supervised": (SemiSupervised, lambda: labelled_ring(0)),
     "cycle": (Cycle, lambda: Together(ring(), ring())),

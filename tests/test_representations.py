@@ -8,7 +8,14 @@ import torch
 from scipy.optimize import minimize
 
 from ganlib.divergences import information_bound, mutual_information
-from ganlib.metrics import best_matching, linear_probe, neighbour_accuracy, slant, stroke_width
+from ganlib.metrics import (
+    best_matching,
+    breadth,
+    linear_probe,
+    neighbour_accuracy,
+    slant,
+    stroke_width,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -118,6 +125,14 @@ def test_the_slant_knows_neither_place_nor_amount_of_ink():
     assert float(slant(moved)) == pytest.approx(float(slant(image)), abs=1e-9)
 
 
+@pytest.mark.parametrize("lean", [0.0, 0.5])
+@pytest.mark.parametrize("width", [4.0, 9.0])
+def test_the_breadth_is_that_of_a_bar_set_upright(lean, width):
+    # Across a row a bar that leans is wider; its ink there is even.
+    across = width * (1 + lean**2) ** 0.5
+    assert float(breadth(bar(lean, width))) == pytest.approx(across / 12**0.5, rel=0.07)
+
+
 @pytest.mark.parametrize("width", [2.0, 4.0, 6.0])
 def test_the_stroke_width_is_that_of_a_bar(width):
     # Twice the area over the perimeter of a rectangle of width by 41.
@@ -126,7 +141,7 @@ def test_the_stroke_width_is_that_of_a_bar(width):
     assert float(stroke_width(bar(0.4, width))) == pytest.approx(expected, rel=0.15)
 
 
-@pytest.mark.parametrize("measure", [slant, stroke_width])
+@pytest.mark.parametrize("measure", [slant, breadth, stroke_width])
 def test_strokes_of_what_is_no_drawing(measure):
     for image in (torch.zeros(2, 3, 4, 4), torch.zeros(4, 4), -torch.ones(1, 1, 4, 4)):
         with pytest.raises(ValueError, match="expected"):

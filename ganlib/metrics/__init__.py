@@ -28,7 +28,7 @@ from ganlib.metrics.parzen import parzen_log_likelihood
 from ganlib.metrics.report import Report, judge
 from ganlib.metrics.representations import linear_probe, neighbour_accuracy
 from ganlib.metrics.scores import inception_score, kernel_distance
-from ganlib.metrics.strokes import slant, stroke_width
+from ganlib.metrics.strokes import breadth, slant, stroke_width
 from ganlib.metrics.two_sample import TwoSampleTest, classifier_two_sample_test
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "Report",
     "TwoSampleTest",
     "best_matching",
+    "breadth",
     "classifier_features",
     "classifier_two_sample_test",
     "density_coverage",

@@ -1,4 +1,4 @@
-"""What can be measured of a drawn digit without knowing which it is: its slant and its stroke."""
+"""What can be measured of a drawn digit without knowing which: slant, breadth, width of stroke."""
 
 import torch
 from torch import Tensor
@@ -12,15 +12,18 @@ def slant(images: Tensor) -> Tensor:
     central moments (columns by rows, rows squared), the shear that would make it upright. A digit
     without ink, or all in one row, gives NaN. Raises ValueError for another shape or negative ink.
     """
-    ink = _ink(images)
-    rows, columns = (torch.arange(size, dtype=ink.dtype) for size in ink.shape[1:])
-    mass = ink.sum((1, 2))
-    down = (ink.sum(2) @ rows) / mass
-    right = (ink.sum(1) @ columns) / mass
-    off_row, off_column = rows - down[:, None], columns - right[:, None]
-    mixed = torch.einsum("brc,br,bc->b", ink, off_row, off_column)
-    vertical = torch.einsum("brc,br->b", ink, off_row.square())
+    _, mixed, vertical = _central_moments(images)
     return -mixed / vertical
+
+
+def breadth(images: Tensor) -> Tensor:
+    """The standard deviation of a digit's ink from side to side once it is upright, (batch,).
+
+    In columns: the root of μ₂₀ - μ₁₁²/μ₀₂ for moments of ink with the sum 1. images, NaN and errors
+    as for `slant`.
+    """
+    horizontal, mixed, vertical = _central_moments(images)
+    return (horizontal - mixed.square() / vertical).clamp_min(0).sqrt()
 
 
 def stroke_width(images: Tensor) -> Tensor:
@@ -34,6 +37,19 @@ def stroke_width(images: Tensor) -> Tensor:
     right, down = ink[:, :-1, 1:] - ink[:, :-1, :-1], ink[:, 1:, :-1] - ink[:, :-1, :-1]
     edge = torch.hypot(right, down).sum((1, 2))
     return 2 * ink.sum((1, 2)) / edge
+
+
+def _central_moments(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of the ink, its sum taken as 1: μ₂₀ (columns squared), μ₁₁ and μ₀₂ (rows squared)."""
+    ink = _ink(images)
+    ink = ink / ink.sum((1, 2), keepdim=True)
+    rows, columns = (torch.arange(size, dtype=ink.dtype) for size in ink.shape[1:])
+    by_row, by_column = ink.sum(2), ink.sum(1)
+    off_row = rows - (by_row @ rows)[:, None]
+    off_column = columns - (by_column @ columns)[:, None]
+    horizontal = (by_column * off_column.square()).sum(1)
+    vertical = (by_row * off_row.square()).sum(1)
+    return horizontal, torch.einsum("brc,br,bc->b", ink, off_row, off_column), vertical
 
 
 def _ink(images: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ def bigan(name: str, run: Run, kind: str) -> Recipe:
         game=game,
         stream=minibatches(run, images, size=128, prepare=to_signed_unit),
         optimisers={n: adam(p, rate, betas=(0.0, 0.999)) for n, p in game.players.items()},
-        rounds=run.pick(smoke=5, book=1_000, paper=paper(run, gpu=400, cpu=20) * epoch),
+        rounds=run.pick(smoke=5, book=2_500, paper=paper(run, gpu=400, cpu=20) * epoch),
         averages=dict.fromkeys(("generator", "encoder"), 0.999 if run.preset == "paper" else 0.99),
         schedule=cosine,
         precision=run.precision,

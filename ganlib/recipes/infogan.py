@@ -14,9 +14,9 @@ from ganlib.nets import (
     Perceptron,
     WithPlanes,
 )
-from ganlib.optimisers import adam, cosine
+from ganlib.optimisers import adam
 from ganlib.play import Recipe
-from ganlib.recipes.measures import distance_of_digits, held_out
+from ganlib.recipes.measures import held_out
 from ganlib.recipes.register import family, recipe
 from ganlib.recipes.shared import minibatches, paper
 from ganlib.runtime import Run
@@ -62,7 +62,7 @@ def infogan(name: str, run: Run, kind: str) -> Recipe:
     weights = chosen.categorical_weight, chosen.continuous_weight
     game = chosen.game(*networks, NOISE, CODES, *weights, chosen.noise_scale)
     run.place(game)
-    images, rest = held_out(run, mnist("train")[0])
+    images, _ = held_out(run, mnist("train")[0])
     slow, fast = paper(run, gpu=2e-4, cpu=2e-3), paper(run, gpu=1e-3, cpu=2e-3)
     rates = {n: fast if n == "generator" else slow for n in game.players}
     decay = run.pick(smoke=0.9, book=0.98, paper=0.999)
@@ -72,10 +72,9 @@ def infogan(name: str, run: Run, kind: str) -> Recipe:
         game=game,
         stream=minibatches(run, images, size=64, prepare=to_signed_unit),
         optimisers={n: adam(p, rates[n]) for n, p in game.players.items()},
-        rounds=run.pick(smoke=5, book=1_800, paper=long),
+        rounds=run.pick(smoke=5, book=1_600, paper=long),
         averages=dict.fromkeys(("generator", "trunk", "posterior"), decay),
         precision=run.precision,
-        measure=distance_of_digits(rest, game.noise, run),
     )
 
 
@@ -94,6 +93,5 @@ def conditional_mnist(name: str, run: Run) -> Recipe:
         optimisers={n: adam(p, 2e-3) for n, p in game.players.items()},
         rounds=run.pick(smoke=5, book=600, paper=paper(run, gpu=40_000, cpu=6_000)),
         averages={"generator": run.pick(smoke=0.9, book=0.98, paper=0.999)},
-        schedule=cosine,
         precision=run.precision,
     )

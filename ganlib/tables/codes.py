@@ -22,6 +22,7 @@ from ganlib.datasets import mnist, to_signed_unit
 from ganlib.games.codes import Codes
 from ganlib.metrics import (
     best_matching,
+    breadth,
     classifier_features,
     extract,
     linear_probe,
@@ -63,13 +64,15 @@ def told(networks: Networks, codes: Codes, draws: Tensor, noise: Tensor, run: Ru
     """What draws tell of the continuous codes and of the bound on their information.
 
     draws: in [-1, 1]; noise: the rows that they were made of, codes last. Gives the bounds in nats,
-    and the correlation of each continuous code with slant and with stroke width.
+    and the correlation of each continuous code with slant, breadth and width of stroke.
     """
     made_of = noise[:, -codes.size :].cpu()
     bounds = codes.information(made_of, answers(networks, draws, run))
     ink = ((draws + 1) / 2).clamp(0, 1)
     found: dict[str, object] = {name: float(nats) for name, nats in bounds.items()}
-    for name, measured in (("slant", slant(ink)), ("width", stroke_width(ink))):
+    properties = {"slant": slant, "breadth": breadth, "width": stroke_width}
+    for name, measure in properties.items():
+        measured = measure(ink)
         seen = measured.isfinite()
         columns = made_of[seen, codes.categories :].double().T
         table = torch.corrcoef(torch.cat([measured[seen][None], columns]))

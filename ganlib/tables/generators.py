@@ -11,7 +11,7 @@ networks that have not changed since stay as they are.
 import argparse
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from statistics import mean, stdev
 
 import torch
@@ -30,6 +30,7 @@ from ganlib.metrics import (
     nearest_neighbours,
 )
 from ganlib.paths import results_folder
+from ganlib.recipes import build
 from ganlib.shipped import shipped, trained_network
 from ganlib.sizes import whole
 
@@ -38,6 +39,8 @@ PIECES, DRAWS = 5, 2000
 # The neighbour to which the radii of precision, recall, density and coverage reach.
 NEIGHBOUR = 5
 BATCH = 500
+# Recipes whose generators are told codes, or see uniform noise.
+OTHER_NOISE = ("bigan-mnist", "infogan-mnist")
 GREY, BINARY = "grey test digits", "binarized test digits"
 
 
@@ -72,11 +75,15 @@ def kind_of(network: nn.Module) -> str | None:
     return GREY if "noise_size" in settings and settings.get("side") == 28 else None
 
 
-def draws(network: nn.Module, count: int, seed: int) -> Tensor:
+def draws(
+    network: nn.Module, count: int, seed: int, noise: Callable[[int], Tensor] | None = None
+) -> Tensor:
     """Digits of a generator or a chain, in [-1, 1], (count, 1, 28, 28), on the CPU.
 
-    A chain draws in an S-curve where it was trained so. The random numbers are those of the seed,
-    on every device. Raises ValueError for a count below 1 or a network that draws no digits.
+    A chain draws in an S-curve where it was trained so. noise: makes so many rows of a generator's
+    input from torch's global generator; default the standard normal. The random numbers are those
+    of the seed, on every device. Raises ValueError for a count below 1 or a network that draws no
+    digits.
     """
     count = whole("count", count)
     if kind_of(network) is None:
@@ -88,9 +95,10 @@ def draws(network: nn.Module, count: int, seed: int) -> Tensor:
         levels = [sample(network, size, order, generator=generator) for size in sizes]
         return torch.cat(levels).cpu().float() * (2 / (network.levels - 1)) - 1
     noise_size, device = network.settings["noise_size"], next(network.parameters()).device
-    with torch.no_grad(), runtime.full_precision(device):
-        noise = [torch.randn(size, noise_size, generator=generator) for size in sizes]
-        return torch.cat([network(z.to(device)).float().cpu() for z in noise])
+    with torch.no_grad(), runtime.full_precision(device), torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        inputs = [torch.randn(size, noise_size) if noise is None else noise(size) for size in sizes]
+        return torch.cat([network(z.to(device)).float().cpu() for z in inputs])
 
 
 def figures(real: Features, fake: Features, seed: int) -> dict[str, float]:
@@ -136,9 +144,17 @@ def measure(
                     yield known[name]
                     continue
                 network.to(device)
-                drawn = (draws(network, DRAWS, piece) for piece in range(pieces))
+                noise = _noise_of(name)
+                drawn = (draws(network, DRAWS, piece, noise) for piece in range(pieces))
                 row = _row(name, drawn, reference, library, extractor, device)
                 yield row | {"reference": kind, "made": made}
+
+
+def _noise_of(name: str) -> Callable[[int], Tensor] | None:
+    """What a generator's input is drawn from by its game, where that is not the standard normal."""
+    if name not in OTHER_NOISE:
+        return None
+    return build(name, runtime.start("smoke", "cpu")).game.noise
 
 
 def _row(
