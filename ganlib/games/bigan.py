@@ -41,15 +41,16 @@ class BiGAN(Sampling):
         return self._against(x, 1.0)
 
     def generator_loss(self, x: Tensor) -> Tensor:
-        """What D would pay if it had the labels the other way round (their section 3.4)."""
+        """What D would pay if its labels were swapped (section 3.4)."""
         return self._against(x, 0.0)
 
     def _against(self, x: Tensor, label: float) -> Tensor:
-        """The cross-entropy of D's answers, if `label` is right for the encoder's pairs."""
+        """The cross-entropy of D's answers, if encoded pairs get `label`."""
         z = self.noise(len(x))
         encoded = self.discriminator(x, self.encoder(x))
         generated = self.discriminator(self.generator(z), z)
-        return cross_entropy(encoded, label) + cross_entropy(generated, 1.0 - label)
+        other = cross_entropy(generated, 1.0 - label)
+        return cross_entropy(encoded, label) + other
 
 
 class LatentRegressor(NonSaturating):
@@ -76,13 +77,14 @@ class LatentRegressor(NonSaturating):
         self.turns = (*self.turns[:-1], both)
 
     def generator_loss(self, x: Tensor) -> dict[str, Tensor]:
-        """-E log D(G(z)), paid by G; and E's error, of whose slope G feels `weight` times."""
+        """-E log D(G(z)); and E's error, of which G feels `weight`."""
         z = self.noise(len(x))
         fake = self.generator(z)
         still = fake.detach()
         seen = still + self.weight * (fake - still)
         code = mse_loss(self.encoder(seen), z)
-        return {"fooling": -logsigmoid(self.discriminator(fake)).mean(), "code": code}
+        fooling = -logsigmoid(self.discriminator(fake)).mean()
+        return {"fooling": fooling, "code": code}
 
     def noise(self, count: int) -> Tensor:
         """Draw z uniformly from [-1, 1]: (count, noise_size)."""

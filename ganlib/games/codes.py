@@ -55,15 +55,17 @@ class Codes:
         return torch.cat([one_hot(value, self.categories), uniform], 1)
 
     def information(self, codes: Tensor, answers: Tensor) -> dict[str, Tensor]:
-        """The bound H(c) + E log Q(c | x) on the information of an image on each code, in nats.
+        """The bound H(c) + E log Q(c | x) for each kind of code, nats.
 
-        codes: (batch, size). answers: what Q says of the images made with them, (batch, answers).
+        codes: (batch, size). answers: what Q says of the images made
+        with them, (batch, answers).
         """
         k = self.categories
         log_q = (answers[:, :k].log_softmax(1) * codes[:, :k]).sum(1)
         mean, log_scale = answers[:, k:].chunk(2, 1)
         log_scale = log_scale.clamp(NARROWEST, WIDEST)
         off = (codes[:, k:] - mean) * (-log_scale).exp()
-        log_density = -0.5 * off.square() - log_scale - 0.5 * math.log(2 * math.pi)
+        height = log_scale + 0.5 * math.log(2 * math.pi)
+        log_density = -0.5 * off.square() - height
         said = {"categorical": log_q, "continuous": log_density.sum(1)}
-        return {name: self.entropy[name] + log.mean() for name, log in said.items()}
+        return {n: self.entropy[n] + log.mean() for n, log in said.items()}

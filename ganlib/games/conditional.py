@@ -33,7 +33,7 @@ class Conditional(Sampling):
         return self.generator(torch.cat([self.noise(len(told)), told], 1))
 
     def discriminator_loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
-        """The cross-entropy of D's answers on data, and on draws of the same classes."""
+        """The cross-entropy of D's answers on data and on draws alike."""
         x, y = batch
         told = one_hot(y, self.classes).float()
         fake = self.draw(told)

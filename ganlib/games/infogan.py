@@ -63,13 +63,13 @@ class InfoGAN(Sampling):
         return torch.cat([z, self.codes.draw(count, z.device)], 1)
 
     def discriminator_loss(self, x: Tensor) -> Tensor:
-        """-V: the cross-entropy of D's answers on data x and on as many draws."""
+        """-V: the cross-entropy of D's answers on data and on draws."""
         fake = self.generator(self.noise(len(x)))
-        on_data = cross_entropy(self.discriminator(self.trunk(x)), 1.0)
-        return on_data + cross_entropy(self.discriminator(self.trunk(fake)), 0.0)
+        real, drawn = (self.discriminator(self.trunk(i)) for i in (x, fake))
+        return cross_entropy(real, 1.0) + cross_entropy(drawn, 0.0)
 
     def generator_loss(self, x: Tensor) -> dict[str, Tensor]:
-        """-E log D(G(z, c)), and -λ L_I for each kind of code; x only says how many z."""
+        """-E log D(G(z, c)), and -λ L_I; x only says how many z."""
         noise = self.noise(len(x))
         fake = self.generator(noise)
         judged = self.discriminator(at_rest(self.trunk, fake))
@@ -77,9 +77,10 @@ class InfoGAN(Sampling):
         return paid | self.informing(noise, self.posterior(self.trunk(fake)))
 
     def informing(self, noise: Tensor, answers: Tensor) -> dict[str, Tensor]:
-        """-λ L_I for each kind of code, from what Q answers on the draws of these rows."""
-        bounds = self.codes.information(noise[:, self.noise_size :], answers)
-        return {name: -self.weights[name] * nats for name, nats in bounds.items()}
+        """-λ L_I for each kind of code, from what Q answers."""
+        codes = noise[:, self.noise_size :]
+        bounds = self.codes.information(codes, answers)
+        return {n: -self.weights[n] * nats for n, nats in bounds.items()}
 
 
 class Unpaid(InfoGAN):

@@ -6,35 +6,39 @@ from torch.nn.functional import pad
 
 
 def slant(images: Tensor) -> Tensor:
-    """How far digits lean to the right, (batch,): columns to the right for each row up.
+    """How far digits lean: columns to the right for each row up.
 
-    images: (batch, 1, rows, columns), ink positive on a ground of 0. It is -μ₁₁/μ₀₂ of the ink's
-    central moments (columns by rows, rows squared), the shear that would make it upright. A digit
-    without ink, or all in one row, gives NaN. Raises ValueError for another shape or negative ink.
+    -μ₁₁/μ₀₂ of the ink's central moments (columns by rows, rows
+    squared), the shear that would make a digit upright, (batch,).
+    images: (batch, 1, rows, columns), ink positive on a ground of 0.
+    A digit without ink, or all in one row, gives NaN. Raises
+    ValueError for another shape or negative ink.
     """
     _, mixed, vertical = _central_moments(images)
     return -mixed / vertical
 
 
 def breadth(images: Tensor) -> Tensor:
-    """The standard deviation of a digit's ink from side to side once it is upright, (batch,).
+    """The deviation from side to side of an upright digit, in columns.
 
-    In columns: the root of μ₂₀ - μ₁₁²/μ₀₂ for moments of ink with the sum 1. images, NaN and errors
-    as for `slant`.
+    The root of μ₂₀ - μ₁₁²/μ₀₂ for ink with the sum 1, (batch,).
+    images, NaN and errors as for `slant`.
     """
     horizontal, mixed, vertical = _central_moments(images)
     return (horizontal - mixed.square() / vertical).clamp_min(0).sqrt()
 
 
 def stroke_width(images: Tensor) -> Tensor:
-    """The mean width of strokes in pixels, (batch,): twice the ink over the length of its edge.
+    """The mean width of strokes in pixels: twice the ink over its edge.
 
-    The edge is the total variation of the image, the sum of the lengths of its gradient by forward
-    differences: a stroke of full ink, width w and length L has ink w L and an edge of about 2 L.
-    images: as for `slant`, of full ink 1. A digit without ink gives NaN. Errors as for `slant`.
+    The edge is the image's total variation, by forward differences: a
+    stroke of full ink, width w and length L has ink w L and an edge of
+    about 2 L. images: as for `slant`, of full ink 1. NaN and errors as
+    for `slant`.
     """
     ink = pad(_ink(images), (1, 1, 1, 1))
-    right, down = ink[:, :-1, 1:] - ink[:, :-1, :-1], ink[:, 1:, :-1] - ink[:, :-1, :-1]
+    corner = ink[:, :-1, :-1]
+    right, down = ink[:, :-1, 1:] - corner, ink[:, 1:, :-1] - corner
     edge = torch.hypot(right, down).sum((1, 2))
     return 2 * ink.sum((1, 2)) / edge
 

@@ -37,28 +37,39 @@ def bigan(name: str, run: Run, kind: str) -> Recipe:
     encoder = DenseEncoder(NOISE, widths=widths)
     game = run.place(_game(kind, generator, encoder, widths))
     images, _ = held_out(run, mnist("train")[0])
-    epoch = len(images) // 128
-    rate = run.pick(smoke=1e-3, book=1e-3, paper=paper(run, gpu=2e-4, cpu=5e-4))
+    epoch, players = len(images) // 128, game.players
+    betas = 0.0, 0.999
+    slow = paper(run, gpu=2e-4, cpu=5e-4)
+    rate = run.pick(smoke=1e-3, book=1e-3, paper=slow)
+    decay = run.pick(smoke=0.9, book=0.99, paper=0.999)
+    rounds = paper(run, gpu=400, cpu=20) * epoch
     return Recipe(
         name=name,
         game=game,
         stream=minibatches(run, images, size=128, prepare=to_signed_unit),
-        optimisers={n: adam(p, rate, betas=(0.0, 0.999)) for n, p in game.players.items()},
-        rounds=run.pick(smoke=5, book=2_500, paper=paper(run, gpu=400, cpu=20) * epoch),
-        averages=dict.fromkeys(("generator", "encoder"), 0.999 if run.preset == "paper" else 0.99),
+        optimisers={n: adam(p, rate, betas) for n, p in players.items()},
+        rounds=run.pick(smoke=5, book=2_500, paper=rounds),
+        averages=dict.fromkeys(("generator", "encoder"), decay),
         schedule=cosine,
         precision=run.precision,
     )
 
 
-def _game(kind: str, generator: nn.Module, encoder: nn.Module, widths: tuple[int, int]) -> Game:
-    """What is played with the pair; the discriminator is built where there is one."""
+def _game(
+    kind: str,
+    generator: nn.Module,
+    encoder: nn.Module,
+    widths: tuple[int, int],
+) -> Game:
+    """What is played with the pair; its discriminator, if it has one."""
     if kind in ("squares", "absolute"):
-        return Autoencoding(encoder, generator, power=2 if kind == "squares" else 1)
+        power = 2 if kind == "squares" else 1
+        return Autoencoding(encoder, generator, power)
     pixels = generator.settings["side"] ** 2
     if kind == "mnist":
-        pairs = Joined(Logit(pixels + NOISE, widths, "LeakyReLU"), LOUDER)
-        return BiGAN(generator, encoder, pairs, NOISE)
-    alone = nn.Sequential(nn.Flatten(1), Logit(pixels, widths, "LeakyReLU"))
+        judge = Logit(pixels + NOISE, widths, "LeakyReLU")
+        return BiGAN(generator, encoder, Joined(judge, LOUDER), NOISE)
+    judge = Logit(pixels, widths, "LeakyReLU")
+    alone = nn.Sequential(nn.Flatten(1), judge)
     weight = JOINT if kind == "joint" else 0.0
     return LatentRegressor(generator, encoder, alone, NOISE, weight)

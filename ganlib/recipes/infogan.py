@@ -35,11 +35,12 @@ class Setting:
     noise_scale: float
 
 
-# A lone 1 among loud noise is easily drowned: then only what is paid for is told. Where the noise
-# is low, codes speak by themselves, and a small payment is enough.
+# Beside loud noise a lone 1 is easily drowned; beside low noise it speaks for itself, and a small
+# payment is enough.
 SETTINGS = {
     "mnist": Setting(InfoGAN, 0.02, 0.02, 0.25),
     "unpaid": Setting(Unpaid, 0.02, 0.02, 0.25),
+    "full": Setting(InfoGAN, 1.0, 0.1, 0.25),
     "loud": Setting(InfoGAN, 1.0, 0.1, 1.0),
     "loud-unpaid": Setting(Unpaid, 1.0, 0.1, 1.0),
 }
@@ -52,7 +53,8 @@ def infogan(name: str, run: Run, kind: str) -> Recipe:
     Chen et al. (2016, appendix C.1), smaller. kind: a name in `SETTINGS`.
     """
     width = run.pick(smoke=4, book=16, paper=paper(run, gpu=64, cpu=32))
-    features = run.pick(smoke=32, book=128, paper=paper(run, gpu=1024, cpu=256))
+    wide = paper(run, gpu=1024, cpu=256)
+    features = run.pick(smoke=32, book=128, paper=wide)
     generator = DCGANGenerator(NOISE + CODES.size, width=width)
     trunk = DCGANTrunk(width=width, features=features)
     head = Logit(features, widths=())
@@ -60,10 +62,11 @@ def infogan(name: str, run: Run, kind: str) -> Recipe:
     networks = generator, trunk, head, posterior
     chosen = SETTINGS[kind]
     weights = chosen.categorical_weight, chosen.continuous_weight
-    game = chosen.game(*networks, NOISE, CODES, *weights, chosen.noise_scale)
-    run.place(game)
+    sizes = NOISE, CODES, *weights, chosen.noise_scale
+    game = run.place(chosen.game(*networks, *sizes))
     images, _ = held_out(run, mnist("train")[0])
-    slow, fast = paper(run, gpu=2e-4, cpu=2e-3), paper(run, gpu=1e-3, cpu=2e-3)
+    slow = paper(run, gpu=2e-4, cpu=2e-3)
+    fast = paper(run, gpu=1e-3, cpu=2e-3)
     rates = {n: fast if n == "generator" else slow for n in game.players}
     decay = run.pick(smoke=0.9, book=0.98, paper=0.999)
     long = paper(run, gpu=50_000, cpu=9_000)
