@@ -302,8 +302,8 @@ def dials(
     """Show one of a table of pictures, which the reader picks with a slider for each axis.
 
     No kernel is needed; the sliders work as those of `scrub`, and where scripts do not run the
-    picture in the middle of every axis stands alone. pictures: (*lengths, rows, columns), a length
-    for each slider; ink from 0 (paper) to 1. settings: for each slider its name, and what stands
+    picture in the middle of every axis stands alone. pictures: an axis for each slider, then rows
+    and columns; ink from 0 (paper) to 1. settings: for each slider its name, and what stands
     beside it at each place. alt: what the pictures show. Raises ValueError for settings that do not
     fit the pictures, an axis with fewer than two places, ink that is not finite, or no alt.
     """

@@ -9,7 +9,7 @@ ERRORS = {1: l1_loss, 2: mse_loss}
 
 
 class Autoencoding(Game):
-    """E |G(E(x)) - x|, or its square, averaged over pixels.
+    """The mean of the absolute value of G(E(x)) - x, or of its square, over pixels.
 
     encoder: data to codes. generator: codes to data. power: 1 or 2; ValueError for another.
     """
