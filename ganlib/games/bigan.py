@@ -12,11 +12,19 @@ from ganlib.games.minimax import NonSaturating, cross_entropy
 from ganlib.games.rules import Sampling, Turn
 
 
-class BiGAN(Sampling):
+class UniformNoise(Sampling):
+    """A game whose z is uniform on [-1, 1] in every coordinate."""
+
+    def noise(self, count: int) -> Tensor:
+        """Draw z: (count, noise_size)."""
+        return 2 * torch.rand(count, self.noise_size, device=next(self.parameters()).device) - 1
+
+
+class BiGAN(UniformNoise):
     """V = E log D(x, E(x)) + E log(1 - D(G(z), z)); D raises it, and G and E want its labels wrong.
 
     generator: noise (batch, noise_size) to data. encoder: data to noise. discriminator: pairs of
-    data and noise to logits (batch,). z is uniform on [-1, 1] in every coordinate.
+    data and noise to logits (batch,).
     """
 
     def __init__(
@@ -31,10 +39,6 @@ class BiGAN(Sampling):
         self.discriminator, self.noise_size = discriminator, noise_size
         both = Turn("generator", self.generator_loss, ("generator", "encoder"), fresh=False)
         self.turns = (Turn("discriminator", self.discriminator_loss), both)
-
-    def noise(self, count: int) -> Tensor:
-        """Draw z uniformly from [-1, 1]: (count, noise_size)."""
-        return uniform(self, count)
 
     def discriminator_loss(self, x: Tensor) -> Tensor:
         """-V: D says 1 to (x, E(x)) and 0 to (G(z), z)."""
@@ -53,7 +57,7 @@ class BiGAN(Sampling):
         return cross_entropy(encoded, label) + other
 
 
-class LatentRegressor(NonSaturating):
+class LatentRegressor(UniformNoise, NonSaturating):
     """A GAN whose encoder E is fitted to the z of its draws: it pays ‖E(G(z)) - z‖² / noise_size.
 
     Donahue et al. (2017), section 4. weight: of the same error in what G pays; 0 leaves the GAN as
@@ -85,12 +89,3 @@ class LatentRegressor(NonSaturating):
         code = mse_loss(self.encoder(seen), z)
         fooling = -logsigmoid(self.discriminator(fake)).mean()
         return {"fooling": fooling, "code": code}
-
-    def noise(self, count: int) -> Tensor:
-        """Draw z uniformly from [-1, 1]: (count, noise_size)."""
-        return uniform(self, count)
-
-
-def uniform(game: Sampling, count: int) -> Tensor:
-    """Numbers uniform on [-1, 1], (count, noise_size), on the game's device."""
-    return 2 * torch.rand(count, game.noise_size, device=next(game.parameters()).device) - 1

@@ -1,6 +1,7 @@
 """The fully connected pair for images of Nowozin et al. (2016, section 3.2)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -27,9 +28,7 @@ class DenseGenerator(nn.Module):
         super().__init__()
         self.settings = sizes(noise_size, side, channels, widths)
         widths = self.settings["widths"]
-        layers: list[nn.Module] = []
-        for fan_in, fan_out in zip((noise_size, *widths), widths, strict=False):
-            layers += [nn.Linear(fan_in, fan_out), nn.BatchNorm1d(fan_out), nn.ReLU()]
+        layers = normalized(noise_size, widths, nn.ReLU)
         last = nn.Linear((noise_size, *widths)[-1], channels * side * side)
         self.layers = nn.Sequential(*layers, last)
 
@@ -57,9 +56,7 @@ class DenseEncoder(nn.Module):
         super().__init__()
         self.settings = sizes(noise_size, side, channels, widths)
         pixels, widths = channels * side * side, self.settings["widths"]
-        layers: list[nn.Module] = []
-        for fan_in, fan_out in zip((pixels, *widths), widths, strict=False):
-            layers += [nn.Linear(fan_in, fan_out), nn.BatchNorm1d(fan_out), nn.LeakyReLU(0.2)]
+        layers = normalized(pixels, widths, partial(nn.LeakyReLU, 0.2))
         last = nn.Linear((pixels, *widths)[-1], noise_size)
         self.layers = nn.Sequential(nn.Flatten(1), *layers, last, Float())
 
@@ -95,3 +92,13 @@ def sizes(noise_size: int, side: int, channels: int, widths: Sequence[int]) -> d
         "channels": whole("channels", channels),
         "widths": tuple(whole("a width of widths", width) for width in widths),
     }
+
+
+def normalized(
+    inputs: int, widths: Sequence[int], activation: Callable[[], nn.Module]
+) -> list[nn.Module]:
+    """Hidden layers of the given widths, each batch-normalized and then activated."""
+    layers: list[nn.Module] = []
+    for fan_in, fan_out in zip((inputs, *widths), widths, strict=False):
+        layers += [nn.Linear(fan_in, fan_out), nn.BatchNorm1d(fan_out), activation()]
+    return layers

@@ -11,8 +11,8 @@ table takes an hour or so of one core.
 """
 
 import argparse
-import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +38,7 @@ from ganlib.recipes.bigan import KINDS
 from ganlib.recipes.measures import held_out
 from ganlib.runtime import Run
 from ganlib.shipped import export, trained_network
+from ganlib.tables.rows import read_rows, write_rows
 
 SEEDS = (0, 1, 2, 3, 4)
 DRAWS = 5_000
@@ -61,7 +62,7 @@ def answers(networks: Networks, images: Tensor, run: Run) -> Tensor:
 
 
 def told(networks: Networks, codes: Codes, draws: Tensor, noise: Tensor, run: Run) -> dict:
-    """What draws tell of the continuous codes and of the bound on their information.
+    """What draws tell of their codes: by the posterior, and by measures of strokes.
 
     draws: in [-1, 1]; noise: the rows that they were made of, codes last. Gives the bounds in nats,
     and the correlation of each continuous code with slant, breadth and width of stroke.
@@ -124,8 +125,11 @@ def of_encoder(networks: Networks, recipe: Recipe, run: Run) -> list[dict]:
 
 def table(name: str) -> list[dict]:
     """The rows of `infogan` or `bigan`; none if it was never played."""
-    path = results_folder() / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return read_rows(_file(name))
+
+
+def _file(name: str) -> Path:
+    return results_folder() / f"{name}.json"
 
 
 def measured(name: str, run: Run) -> list[dict]:
@@ -168,9 +172,7 @@ def main() -> None:
             if (recipe, seed) in {(r.get("recipe", recipe), r["seed"]) for r in table(name)}:
                 continue
             rows = measured(recipe, runtime.start("paper", options.device, seed))
-            lines = ",\n".join(json.dumps(row) for row in [*table(name), *rows])
-            path = results_folder() / f"{name}.json"
-            path.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+            write_rows(_file(name), [*table(name), *rows])
             print(f"{recipe}, seed {seed}: {rows}", flush=True)
 
 

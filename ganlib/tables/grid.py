@@ -7,7 +7,6 @@ takes about a quarter of an hour of one core.
 """
 
 import argparse
-import json
 from dataclasses import asdict
 from functools import cache
 
@@ -28,6 +27,7 @@ from ganlib.paths import results_folder
 from ganlib.play import NotFiniteError, play
 from ganlib.recipes.ebgan import GRID, Setting, of_grid
 from ganlib.runtime import Run
+from ganlib.tables.rows import read_rows, write_rows
 
 SEEDS = (0,)
 # Draws of each run, and the test digits that they are compared with.
@@ -65,8 +65,7 @@ def _reference(device: torch.device) -> tuple[Extractor, Features]:
 
 def table() -> list[dict]:
     """The rows, a run each; none if none was played."""
-    path = results_folder() / "grid.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return read_rows(results_folder() / "grid.json")
 
 
 def _key(row: dict) -> tuple:
@@ -87,9 +86,7 @@ def main() -> None:
                 if (game, *asdict(setting).values(), seed) in map(_key, rows):
                     continue
                 rows.append(measured(game, setting, run))
-                lines = ",\n".join(json.dumps(each) for each in sorted(rows, key=_key))
-                path = results_folder() / "grid.json"
-                path.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+                write_rows(results_folder() / "grid.json", sorted(rows, key=_key))
                 print(f"{game}, {setting}, seed {seed}: {rows[-1]['inception_score']}", flush=True)
 
 

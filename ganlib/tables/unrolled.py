@@ -10,7 +10,6 @@ The ring takes two or three hours of one core, and so do the three others togeth
 """
 
 import argparse
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -31,6 +30,7 @@ from ganlib.recipes import build, checkpoint_path
 from ganlib.recipes.unrolled import STEPS
 from ganlib.runtime import Run
 from ganlib.shipped import trained_network
+from ganlib.tables.rows import read_rows, write_rows
 
 BATCH = 500
 
@@ -153,8 +153,7 @@ def _kept(path: Path, done: int) -> Path:
 
 def table(name: str) -> list[dict]:
     """The rows of an experiment, a run each; none if it was never played."""
-    path = _file(name)
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return read_rows(_file(name))
 
 
 def drawn(name: str) -> dict[str, Tensor]:
@@ -170,10 +169,9 @@ def _file(name: str) -> Path:
 def _write(name: str, row: dict, more: dict[str, Tensor]) -> None:
     """Add a row to the table, a line each, and what was drawn."""
     rows = sorted([*table(name), row], key=lambda each: (each["steps"], each["seed"]))
-    lines = ",\n".join(json.dumps(each) for each in rows)
     if more:
         save_file(drawn(name) | more, _file(name).with_suffix(".safetensors"))
-    _file(name).write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    write_rows(_file(name), rows)
 
 
 def main() -> None:
