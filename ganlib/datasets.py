@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import math
 import zlib
+from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
 from numbers import Real
@@ -38,6 +39,8 @@ KNOWN_FILES = {
 
 IDX_NAMES = tuple(name.removesuffix(".gz") for name in KNOWN_FILES if name.endswith(".gz"))
 SPLITS = ("train", "test")
+# Of emoji the training split also falls in two halves, of other pictures each.
+EMOJI_SPLITS = (*SPLITS, "first", "second")
 FOUNDRIES = ("noto", "twemoji", "openmoji")
 WHOLE_NUMBERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
@@ -81,7 +84,8 @@ def emoji(foundry: str = "noto", split: str = "train", folder: Path | str | None
     """The emoji of one split as one type foundry draws them.
 
     foundry: "noto", "twemoji" or "openmoji".
-    split: "train" (1,716 emoji) or "test" (190); near twins are never on both sides.
+    split: "train" (1,716 emoji) or "test" (190); near twins are never on both sides. Or "first"
+    or "second" half of "train", with none on both sides either, for translation without pairs.
     folder: where the four files lie; default `data/emoji`.
     Returns uint8 of shape (count, 3, 32, 32): red, green and blue, on white. Row i is the same
     emoji for every foundry, the one that `emoji_names(split)[i]` names. Raises ValueError for
@@ -206,9 +210,33 @@ def read_emoji_split(split: str, folder: Path) -> list[tuple[int, str]]:
 
     Raises ValueError for another split, DataError for a bad file.
     """
-    check_choice("split", split, SPLITS)
-    table = csv.DictReader(read_known(Path(folder) / "emoji.csv").decode().splitlines())
-    return [(row, record["name"]) for row, record in enumerate(table) if record["split"] == split]
+    check_choice("split", split, EMOJI_SPLITS)
+    lines = read_known(Path(folder) / "emoji.csv").decode().splitlines()
+    table = list(csv.DictReader(lines))
+    chosen = [row for row, record in enumerate(table) if record["split"] == split]
+    if split not in SPLITS:
+        training = [row for row, record in enumerate(table) if record["split"] == "train"]
+        chosen = _halves([table[row] for row in training], training)[split == "second"]
+    return [(row, table[row]["name"]) for row in chosen]
+
+
+def _halves(records: list[dict[str, str]], rows: list[int]) -> tuple[list[int], list[int]]:
+    """Rows in two halves: whole clusters, and of each group as many on both sides as can be.
+
+    Clusters come in the order of a hash, each to the side that has fewer of its group.
+    """
+    clusters: dict[str, list[tuple[str, int]]] = {}
+    for record, row in zip(records, rows, strict=True):
+        clusters.setdefault(record["cluster"], []).append((record["group"], row))
+    in_turn = sorted(clusters, key=lambda name: hashlib.sha256(f"half {name}".encode()).digest())
+    sides: tuple[list[int], list[int]] = ([], [])
+    counts = Counter()
+    for name in in_turn:
+        group = clusters[name][0][0]
+        side = int(counts[group, 0] > counts[group, 1])
+        sides[side].extend(row for _, row in clusters[name])
+        counts[group, side] += len(clusters[name])
+    return sorted(sides[0]), sorted(sides[1])
 
 
 def to_signed_unit(images: Tensor) -> Tensor:

@@ -163,6 +163,11 @@ def cosine(progress: float) -> float:
     return 0.5 + 0.5 * math.cos(math.pi * progress)
 
 
+def late_decline(progress: float) -> float:
+    """A learning-rate factor of 1 for half of a run, that then falls evenly to 0."""
+    return min(1.0, 2.0 - 2.0 * progress)
+
+
 def warmed_up(
     share: float, schedule: Callable[[float], float] = cosine
 ) -> Callable[[float], float]:

@@ -32,6 +32,7 @@ NETWORKS: dict[str, type[nn.Module]] = {
         nets.DenseEncoder,
         nets.DenseGenerator,
         nets.DigitClassifier,
+        nets.EmojiReader,
         nets.Logit,
         nets.Perceptron,
         nets.RecurrentGenerator,
@@ -39,6 +40,7 @@ NETWORKS: dict[str, type[nn.Module]] = {
         nets.ResidualGenerator,
         nets.SmallDiscriminator,
         nets.SmallGenerator,
+        nets.Translator,
     )
 }
 

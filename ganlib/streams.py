@@ -33,7 +33,7 @@ class Minibatches:
         size: int,
         seed: int = 0,
         device: torch.device | str = "cpu",
-        prepare: Callable[[Tensor], Tensor] | None = None,
+        prepare: Callable[[Tensor], Any] | None = None,
         rank: int = 0,
         world: int = 1,
     ):

@@ -29,6 +29,7 @@ from ganlib.metrics.report import Report, judge
 from ganlib.metrics.representations import linear_probe, neighbour_accuracy
 from ganlib.metrics.scores import inception_score, kernel_distance
 from ganlib.metrics.strokes import breadth, slant, stroke_width
+from ganlib.metrics.translations import PairedErrors, found_within, paired_errors, partner_ranks
 from ganlib.metrics.two_sample import TwoSampleTest, classifier_two_sample_test
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Matching",
     "ModeStatistics",
     "Moments",
+    "PairedErrors",
     "PrecisionRecall",
     "Report",
     "TwoSampleTest",
@@ -48,6 +50,7 @@ __all__ = [
     "density_coverage",
     "digit_features",
     "extract",
+    "found_within",
     "frechet_distance",
     "frechet_distance_between",
     "inception_features",
@@ -59,6 +62,8 @@ __all__ = [
     "mode_statistics",
     "nearest_neighbours",
     "neighbour_accuracy",
+    "paired_errors",
+    "partner_ranks",
     "parzen_log_likelihood",
     "precision_recall",
     "slant",

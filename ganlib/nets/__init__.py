@@ -4,7 +4,7 @@ Networks only: what they are paid is in `games/`, how they are fitted in `play`.
 """
 
 from ganlib.nets.autoencoders import ConvolutionalAutoencoder, DenseAutoencoder
-from ganlib.nets.classifiers import DigitClassifier
+from ganlib.nets.classifiers import DigitClassifier, EmojiReader
 from ganlib.nets.dcgan import DCGANDiscriminator, DCGANGenerator, DCGANTrunk
 from ganlib.nets.dense import DenseCritic, DenseEncoder, DenseGenerator
 from ganlib.nets.joined import Joined, WithPlanes
@@ -12,6 +12,7 @@ from ganlib.nets.perceptrons import Float, Layers, Logit, Perceptron, Scaled
 from ganlib.nets.recurrent import RecurrentGenerator
 from ganlib.nets.residual import ResidualDiscriminator, ResidualGenerator
 from ganlib.nets.small import SmallDiscriminator, SmallGenerator
+from ganlib.nets.translation import PatchDiscriminator, Translator
 
 __all__ = [
     "ConvolutionalAutoencoder",
@@ -23,10 +24,12 @@ __all__ = [
     "DenseEncoder",
     "DenseGenerator",
     "DigitClassifier",
+    "EmojiReader",
     "Float",
     "Joined",
     "Layers",
     "Logit",
+    "PatchDiscriminator",
     "Perceptron",
     "RecurrentGenerator",
     "ResidualDiscriminator",
@@ -34,5 +37,6 @@ __all__ = [
     "Scaled",
     "SmallDiscriminator",
     "SmallGenerator",
+    "Translator",
     "WithPlanes",
 ]

@@ -6,6 +6,7 @@ reader and what a GPU trains for hours differ in size alone.
 
 from ganlib.recipes import (
     bigan,
+    cyclegan,
     ebgan,
     evaluation,
     fgan,
@@ -23,6 +24,7 @@ __all__ = [
     "bigan",
     "build",
     "checkpoint_path",
+    "cyclegan",
     "ebgan",
     "evaluation",
     "fgan",

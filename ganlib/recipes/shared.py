@@ -1,6 +1,7 @@
 """What the recipes of several chapters share: their sizes, their streams, the fit of a chain."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ def paper(run: Run, *, gpu: Choice, cpu: Choice) -> Choice:
 
 
 def minibatches(
-    run: Run, *tensors: Tensor, size: int, prepare: Callable[[Tensor], Tensor] | None = None
+    run: Run, *tensors: Tensor, size: int, prepare: Callable[[Tensor], Any] | None = None
 ) -> Minibatches:
     """Minibatches in the order of the run's seed, on its device, shared by its processes."""
     return Minibatches(

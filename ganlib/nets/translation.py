@@ -1,0 +1,78 @@
+"""Networks from image to image (Johnson et al., 2016; Zhu et al., 2017), and critics of patches."""
+
+from torch import Tensor, nn
+
+from ganlib.nets.perceptrons import Float, Layers
+from ganlib.sizes import whole
+
+
+class Translator(Layers):
+    """Images (batch, channels, h, w) in [-1, 1] to images of the same shape in (-1, 1).
+
+    A convolution, `halvings` that halve the sides and double the channels, `blocks` that add to
+    what they see, and as many doublings. All but the last layer are normalized image by image.
+    width: channels at the full side. Raises ValueError for sizes of which there is none.
+    """
+
+    def __init__(self, channels: int = 3, width: int = 32, halvings: int = 1, blocks: int = 3):
+        channels, width = whole("channels", channels), whole("width", width)
+        halvings, blocks = whole("halvings", halvings, 0), whole("blocks", blocks, 0)
+        layers = _normalized(nn.Conv2d(channels, width, 5, padding=2, bias=False))
+        wide = width
+        for _ in range(halvings):
+            halve = nn.Conv2d(wide, 2 * wide, 4, stride=2, padding=1, bias=False)
+            layers += _normalized(halve)
+            wide *= 2
+        layers += [Residual(wide) for _ in range(blocks)]
+        for _ in range(halvings):
+            double = nn.Conv2d(wide, wide // 2, 3, padding=1, bias=False)
+            layers += [nn.UpsamplingNearest2d(scale_factor=2), *_normalized(double)]
+            wide //= 2
+        last = nn.Conv2d(width, channels, 5, padding=2)
+        super().__init__(*layers, last, nn.Tanh(), Float())
+        self.settings = {
+            "channels": channels,
+            "width": width,
+            "halvings": halvings,
+            "blocks": blocks,
+        }
+
+
+class Residual(nn.Module):
+    """x to x + f(x), f two convolutions that see three pixels each; any number of pixels."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        first = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        second = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.added = nn.Sequential(*_normalized(first), *_normalized(second)[:-1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The sum."""
+        return x + self.added(x)
+
+
+class PatchDiscriminator(Layers):
+    """Images (batch, channels, h, w) to verdicts (batch, rows, columns), one for each patch.
+
+    A verdict depends on a square of pixels alone: of 16 pixels a side with one halving, of 34 with
+    two (Isola et al., 2017, section 3.2.2). width: channels after the first layer. Raises
+    ValueError for sizes of which there is none.
+    """
+
+    def __init__(self, channels: int = 3, width: int = 32, halvings: int = 1):
+        channels, width = whole("channels", channels), whole("width", width)
+        halvings = whole("halvings", halvings)
+        layers = [nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+        wide = width
+        for stride in (*(halvings - 1) * (2,), 1):
+            layer = nn.Conv2d(wide, 2 * wide, 4, stride=stride, padding=1, bias=False)
+            layers += [layer, nn.InstanceNorm2d(2 * wide, affine=True), nn.LeakyReLU(0.2)]
+            wide *= 2
+        layers += [nn.Conv2d(wide, 1, 4, padding=1), nn.Flatten(1, 2)]
+        super().__init__(*layers, Float())
+        self.settings = {"channels": channels, "width": width, "halvings": halvings}
+
+
+def _normalized(layer: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
+    return [layer, nn.InstanceNorm2d(layer.out_channels, affine=True), nn.ReLU(inplace=True)]
