@@ -8,6 +8,7 @@ from torch.nn.functional import cross_entropy, mse_loss, relu
 from ganlib.datasets import gaussian_ring
 from ganlib.games.bigan import BiGAN
 from ganlib.games.codes import Codes
+from ganlib.games.cycle import CycleGAN
 from ganlib.games.ebgan import EBGAN
 from ganlib.games.infogan import InfoGAN
 from ganlib.games.minimax import NonSaturating
@@ -32,6 +33,12 @@ def pairs() -> BiGAN:
     """Encoder and generator in one turn."""
     inverse = Perceptron(2, 2, WIDTHS), Perceptron(2, 2, WIDTHS)
     return BiGAN(*inverse, Joined(Logit(4, WIDTHS)), 2)
+
+
+def cycle() -> CycleGAN:
+    """Two batches, four networks, both translators in one turn, and two pools of old points."""
+    maps = Perceptron(2, 2, WIDTHS), Perceptron(2, 2, WIDTHS)
+    return CycleGAN(*maps, Logit(2, WIDTHS), Logit(2, WIDTHS), pool=40, shape=(2,))
 
 
 class Unrolled(NonSaturating):
@@ -84,34 +91,6 @@ class SemiSupervised(Game):
         return mse_loss(self.discriminator(fake).mean(0), self.discriminator(unlabelled).mean(0))
 
 
-class Cycle(Game):
-    """Two batches, four networks, both generators in one turn, and a buffer of old images."""
-
-    def __init__(self):
-        super().__init__()
-        self.forward_map, self.backward_map = Perceptron(2, 2, WIDTHS), Perceptron(2, 2, WIDTHS)
-        self.judge_x, self.judge_y = Logit(2, WIDTHS), Logit(2, WIDTHS)
-        self.register_buffer("old_y", torch.zeros(8, 2))
-        self.turns = (
-            Turn("generators", self.generators_loss, ("forward_map", "backward_map")),
-            Turn("judges", self.judges_loss, ("judge_x", "judge_y"), fresh=False),
-        )
-
-    def generators_loss(self, batch: tuple) -> Tensor:
-        x, y = batch
-        fake_y, fake_x = self.forward_map(x), self.backward_map(y)
-        cycle = (self.backward_map(fake_y) - x).abs().mean()
-        return (1 - self.judge_y(fake_y)).square().mean() + cycle - self.judge_x(fake_x).mean()
-
-    def judges_loss(self, batch: tuple) -> Tensor:
-        x, y = batch
-        fake_y = self.forward_map(x)
-        shown = torch.where(torch.rand(8, 1) < 0.5, self.old_y, fake_y[:8])
-        self.old_y.copy_(shown)
-        loss_y = (1 - self.judge_y(y)).square().mean() + self.judge_y(shown).square().mean()
-        return loss_y + self.judge_x(self.backward_map(y)).mean() - self.judge_x(x).mean()
-
-
 class Chain(Game):
     """A game of one player: a model of two binary variables, fitted by its likelihood.
 
@@ -161,7 +140,7 @@ GAMES = {
     "pairs": (pairs, ring),
     "unrolled": (Unrolled, ring),
     "semi-supervised": (SemiSupervised, lambda: labelled_ring(0)),
-    "cycle": (Cycle, lambda: Together(ring(), ring())),
+    "cycle": (cycle, lambda: Together(ring(), ring())),
     "chain": (Chain, lambda: bits(0)),
 }
 
@@ -170,12 +149,13 @@ def recipe(name: str, rounds: int = 12) -> Recipe:
     """A recipe for one of `GAMES`, with an average of every player."""
     make_game, make_stream = GAMES[name]
     game = make_game()
+    movers = dict.fromkeys(mover for turn in game.turns for mover in turn.movers)
     return Recipe(
         name=name,
         game=game,
         stream=make_stream(),
-        optimisers={player: adam(network, 1e-2) for player, network in game.players.items()},
+        optimisers={name: adam(game.players[name], 1e-2) for name in movers},
         rounds=rounds,
-        averages=dict.fromkeys(game.players, 0.9),
+        averages=dict.fromkeys(movers, 0.9),
         schedule=lambda progress: 1 - progress / 2,
     )

@@ -29,7 +29,15 @@ from ganlib.metrics.report import Report, judge
 from ganlib.metrics.representations import linear_probe, neighbour_accuracy
 from ganlib.metrics.scores import inception_score, kernel_distance
 from ganlib.metrics.strokes import breadth, slant, stroke_width
-from ganlib.metrics.translations import PairedErrors, found_within, paired_errors, partner_ranks
+from ganlib.metrics.translations import (
+    PairedErrors,
+    Translation,
+    emoji_reader,
+    found_within,
+    judge_translation,
+    paired_errors,
+    partner_ranks,
+)
 from ganlib.metrics.two_sample import TwoSampleTest, classifier_two_sample_test
 
 __all__ = [
@@ -42,6 +50,7 @@ __all__ = [
     "PairedErrors",
     "PrecisionRecall",
     "Report",
+    "Translation",
     "TwoSampleTest",
     "best_matching",
     "breadth",
@@ -49,6 +58,7 @@ __all__ = [
     "classifier_two_sample_test",
     "density_coverage",
     "digit_features",
+    "emoji_reader",
     "extract",
     "found_within",
     "frechet_distance",
@@ -56,6 +66,7 @@ __all__ = [
     "inception_features",
     "inception_score",
     "judge",
+    "judge_translation",
     "kernel_distance",
     "linear_probe",
     "mixture_modes",

@@ -5,7 +5,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ganlib.metrics.features import extract
 from ganlib.metrics.inputs import check_finite, feature_pair, numbers
+from ganlib.metrics.moments import frechet_distance_between
+from ganlib.metrics.scores import kernel_distance
+from ganlib.nets import EmojiReader
+from ganlib.shipped import trained_network
 from ganlib.sizes import whole
 
 
@@ -14,6 +19,53 @@ class PairedErrors(NamedTuple):
 
     l1: Tensor
     psnr: Tensor
+
+
+class Translation(NamedTuple):
+    """Means over pictures: l1 in units of half the way from black to white, psnr in decibels.
+
+    top1, top5: the shares whose partner is the nearest, or among the five nearest, of all.
+    frechet, kernel: distances between the set that was made and the set of partners.
+    """
+
+    l1: float
+    psnr: float
+    top1: float
+    top5: float
+    frechet: float
+    kernel: float
+
+
+def emoji_reader(device: torch.device | str = "cpu") -> EmojiReader:
+    """The reader of emoji that the book ships, on this device; it has never seen a translation."""
+    reader, _ = trained_network("emoji-reader", "reader")
+    return reader.to(device)
+
+
+def judge_translation(made: Tensor, partners: Tensor, reader: EmojiReader) -> Translation:
+    """How good translations are, beside their true partners.
+
+    made, partners: pictures in [-1, 1], (count, 3, 32, 32), row by row the same emoji; on any
+    device. Retrieval is by the reader's unit vectors, distances of sets by its features. Raises
+    ValueError for other shapes or values, or fewer than two.
+    """
+    errors = paired_errors(made.cpu(), partners.cpu())
+    device = next(reader.parameters()).device
+
+    def read(images: Tensor) -> tuple[Tensor, Tensor]:
+        return reader.embed(images), reader(images)[1]
+
+    seen = [extract(read, images, device=device) for images in (made, partners)]
+    ranks = partner_ranks(*(side.probabilities for side in seen))
+    vectors = [side.vectors for side in seen]
+    return Translation(
+        float(errors.l1.mean()),
+        float(errors.psnr.mean()),
+        found_within(ranks, 1),
+        found_within(ranks, 5),
+        frechet_distance_between(*vectors),
+        kernel_distance(*vectors),
+    )
 
 
 def paired_errors(made: Tensor, partners: Tensor, span: float = 2.0) -> PairedErrors:

@@ -12,9 +12,10 @@ from ganlib.nets.perceptrons import Float, Layers, Logit, Perceptron, Scaled
 from ganlib.nets.recurrent import RecurrentGenerator
 from ganlib.nets.residual import ResidualDiscriminator, ResidualGenerator
 from ganlib.nets.small import SmallDiscriminator, SmallGenerator
-from ganlib.nets.translation import PatchDiscriminator, Translator
+from ganlib.nets.translation import ColourMap, PatchDiscriminator, Translator
 
 __all__ = [
+    "ColourMap",
     "ConvolutionalAutoencoder",
     "DCGANDiscriminator",
     "DCGANGenerator",

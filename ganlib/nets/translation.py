@@ -1,5 +1,8 @@
 """Networks from image to image (Johnson et al., 2016; Zhu et al., 2017), and critics of patches."""
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 from ganlib.nets.perceptrons import Float, Layers
@@ -52,12 +55,31 @@ class Residual(nn.Module):
         return x + self.added(x)
 
 
+class ColourMap(Layers):
+    """Images (batch, channels, h, w) to images in (-1, 1), each pixel by its own colour alone.
+
+    A perceptron as convolutions of one pixel. widths: of its hidden layers. Raises ValueError for
+    sizes of which there is none.
+    """
+
+    def __init__(self, channels: int = 3, widths: Sequence[int] = (64, 64)):
+        channels = whole("channels", channels)
+        widths = tuple(whole("a width of widths", width) for width in widths)
+        layers: list[nn.Module] = []
+        for fan_in, fan_out in pairwise((channels, *widths)):
+            layers += [nn.Conv2d(fan_in, fan_out, 1), nn.ReLU(inplace=True)]
+        last = nn.Conv2d(widths[-1] if widths else channels, channels, 1)
+        super().__init__(*layers, last, nn.Tanh(), Float())
+        self.settings = {"channels": channels, "widths": list(widths)}
+
+
 class PatchDiscriminator(Layers):
     """Images (batch, channels, h, w) to verdicts (batch, rows, columns), one for each patch.
 
     A verdict depends on a square of pixels alone: of 16 pixels a side with one halving, of 34 with
-    two (Isola et al., 2017, section 3.2.2). width: channels after the first layer. Raises
-    ValueError for sizes of which there is none.
+    two (Isola et al., 2017, section 3.2.2). Nothing is normalized: the mean over a picture would
+    show each verdict all of it. width: channels after the first layer. Raises ValueError for sizes
+    of which there is none.
     """
 
     def __init__(self, channels: int = 3, width: int = 32, halvings: int = 1):
@@ -66,8 +88,7 @@ class PatchDiscriminator(Layers):
         layers = [nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
         wide = width
         for stride in (*(halvings - 1) * (2,), 1):
-            layer = nn.Conv2d(wide, 2 * wide, 4, stride=stride, padding=1, bias=False)
-            layers += [layer, nn.InstanceNorm2d(2 * wide, affine=True), nn.LeakyReLU(0.2)]
+            layers += [nn.Conv2d(wide, 2 * wide, 4, stride=stride, padding=1), nn.LeakyReLU(0.2)]
             wide *= 2
         layers += [nn.Conv2d(wide, 1, 4, padding=1), nn.Flatten(1, 2)]
         super().__init__(*layers, Float())

@@ -14,7 +14,7 @@ from ganlib.games.cycle import CycleGAN
 from ganlib.games.paired import Paired
 from ganlib.games.reading import Reading
 from ganlib.games.rules import Game
-from ganlib.nets import EmojiReader, PatchDiscriminator, Translator
+from ganlib.nets import ColourMap, EmojiReader, PatchDiscriminator, Translator
 from ganlib.optimisers import adam, cosine, late_decline
 from ganlib.play import Recipe, Stream
 from ganlib.recipes.register import family, recipe
@@ -24,7 +24,7 @@ from ganlib.streams import Minibatches, Together
 
 # Pictures x are Noto's, pictures y OpenMoji's.
 X, Y = "noto", "openmoji"
-CYCLE, IDENTITY = 3.0, 1.0
+CYCLE, IDENTITY = 1.0, 1.0
 # What each kind changes of the game.
 KINDS = {
     "emoji": {},
@@ -36,6 +36,8 @@ KINDS = {
     "no-pool": {"pool": 0},
     "no-adversary": {},
 }
+
+PAIRED = ("emoji", "l1", "adversary", "colours", "emoji-back", "l1-back", "colours-back")
 
 
 @family(kind=tuple(KINDS))
@@ -56,19 +58,24 @@ def cyclegan(name: str, run: Run, kind: str) -> Recipe:
     return _fitted(name, run, game, stream, ("to_y", "to_x"))
 
 
-@family(kind=("emoji", "l1", "adversary"))
+@family(kind=PAIRED)
 def paired(name: str, run: Run, kind: str) -> Recipe:
-    """A translator from Noto to OpenMoji that sees pairs.
+    """A translator that sees pairs, as many pictures as `cyclegan` has.
 
-    Isola et al. (2017), smaller; as many pictures as `cyclegan` has.
-    kind: with both terms, or with one alone.
+    Isola et al. (2017), smaller. kind: a name in `PAIRED`: with both
+    terms, or with one alone, or colour by colour; from Noto to OpenMoji
+    or back.
     """
     width = run.pick(smoke=4, book=16, paper=paper(run, gpu=64, cpu=16))
-    discriminator = None if kind == "l1" else critic(run, width, channels=6)
-    weight = 0.0 if kind == "adversary" else 100.0
-    game = run.place(Paired(translator(run, width), discriminator, weight))
-    both = torch.cat([emoji(X, "first"), emoji(Y, "first")], 1)
-    stream = pictures(run, both, 0)
+    way = kind.removesuffix("-back")
+    alone = way in ("l1", "colours")
+    network = ColourMap() if way == "colours" else translator(run, width)
+    discriminator = None if alone else critic(run, width, channels=6)
+    weight = 0.0 if way == "adversary" else 100.0
+    game = run.place(Paired(network, discriminator, weight))
+    both = [emoji(X, "first"), emoji(Y, "first")]
+    both = both[::-1] if kind.endswith("-back") else both
+    stream = pictures(run, torch.cat(both, 1), 0)
     return _fitted(name, run, game, stream, ("to_y",))
 
 
@@ -142,7 +149,7 @@ def _fitted(
         game=game,
         stream=stream,
         optimisers=optimisers,
-        rounds=run.pick(smoke=5, book=1_000, paper=paper(run, gpu=170_000, cpu=8_000)),
+        rounds=run.pick(smoke=5, book=1_000, paper=paper(run, gpu=170_000, cpu=6_000)),
         averages=dict.fromkeys(translators, decay),
         schedule=late_decline,
         precision=run.precision,
