@@ -23,7 +23,7 @@ def test_the_command_writes_one_row_for_each_baseline_and_precision(monkeypatch,
     monkeypatch.setattr(sys, "argv", ["benchmarks", "--device", "cpu", "--json", str(path)])
     command.main()
     rows = json.loads(path.read_text(encoding="utf-8"))
-    assert len(rows) == 6 + len(training.FORESEEN)
+    assert len(rows) == 7 + len(training.FORESEEN)
     shown = capsys.readouterr().out
     for row in rows:
         assert row.keys() == {"name", "ours", "baseline", "ratio", "unit", "device"}

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.functional import logsigmoid
 
 from ganlib import runtime
+from ganlib.datasets import emoji
 from ganlib.games.cycle import CycleGAN
 from ganlib.games.paired import Paired
 from ganlib.games.patches import fooled, told_apart
@@ -233,6 +234,18 @@ def test_the_discriminators_of_the_recipe_are_shown_old_pictures():
     assert int(game.pool_y.filled) == int(game.pool_x.filled) == 50
     assert game.pool_y.pictures.abs().sum(dim=(1, 2, 3)).min() > 0
     assert build("cyclegan-no-pool", run).game.pool_y.size == 0
+
+
+def test_the_piles_of_translation_are_not_in_pairs():
+    run = runtime.start("smoke", "cpu", 3)
+    stream = build("cyclegan-emoji", run).stream
+    x, y = (side.tensors[0] for side in stream.streams)
+    assert torch.equal(x, emoji("noto", "first")) and torch.equal(y, emoji("openmoji", "second"))
+    orders = [side._epoch_order(0)[:855] for side in stream.streams]
+    # Independent orders agree at one place in the mean.
+    assert int((orders[0] == orders[1]).sum()) < 10
+    places = torch.corrcoef(torch.stack(orders).double())[0, 1]
+    assert abs(float(places)) < 4 / 855**0.5
 
 
 class Told(nn.Module):

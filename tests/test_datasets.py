@@ -29,6 +29,7 @@ from ganlib.datasets import (
     mixture,
     mixture_1d,
     mnist,
+    read_emoji_split,
     read_idx,
     read_known,
     stacked_mnist,
@@ -541,6 +542,23 @@ def test_the_splits_share_no_emoji_and_no_cluster(table):
     assert len({row["code_points"] for row in table}) == len(table) == sum(COUNTS.values())
     split_of_cluster = {(row["cluster"], row["split"]) for row in table}
     assert len(split_of_cluster) == len({row["cluster"] for row in table})
+
+
+def test_the_halves_share_no_code_point_and_no_cluster_and_make_up_the_training_split(table):
+    records = {}
+    for half in ("first", "second"):
+        rows = [row for row, _ in read_emoji_split(half, EMOJI)]
+        assert rows == sorted(rows)
+        records[half] = [table[row] for row in rows]
+        assert [r["name"] for r in records[half]] == emoji_names(half, EMOJI)
+    for column in ("code_points", "cluster"):
+        first, second = ({r[column] for r in records[half]} for half in records)
+        assert not first & second
+        assert first | second == {r[column] for r in table if r["split"] == "train"}
+    for group in {r["group"] for r in table}:
+        counts = [sum(r["group"] == group for r in side) for side in records.values()]
+        assert abs(counts[0] - counts[1]) <= 12, group
+    assert len(emoji("noto", "first", EMOJI)) == len(records["first"]) == 861
 
 
 def test_no_picture_of_one_split_has_a_near_twin_in_the_other():

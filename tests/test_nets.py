@@ -10,6 +10,7 @@ from torch import nn
 from ganlib import shipped
 from ganlib.chains import GatedPixelCNN, LMConv, PixelCNN
 from ganlib.nets import (
+    ColourMap,
     ConvolutionalAutoencoder,
     DCGANDiscriminator,
     DCGANGenerator,
@@ -19,8 +20,10 @@ from ganlib.nets import (
     DenseEncoder,
     DenseGenerator,
     DigitClassifier,
+    EmojiReader,
     Float,
     Logit,
+    PatchDiscriminator,
     Perceptron,
     RecurrentGenerator,
     ResidualDiscriminator,
@@ -28,6 +31,7 @@ from ganlib.nets import (
     Scaled,
     SmallDiscriminator,
     SmallGenerator,
+    Translator,
 )
 
 
@@ -204,6 +208,7 @@ NETWORKS = {
     "DigitClassifier": lambda: DigitClassifier(7, 3, 2, 5),
     "DCGANTrunk": lambda: DCGANTrunk(16, 3, 2, 5),
     "DenseEncoder": lambda: DenseEncoder(5, 8, 3, (6, 4)),
+    "EmojiReader": lambda: EmojiReader(4, 2, 5),
     "Logit": lambda: Logit(3, (5, 4), "Tanh"),
     "Perceptron": lambda: Perceptron(3, 2, (5, 4), "Tanh"),
     "RecurrentGenerator": lambda: RecurrentGenerator(5, 8, 3),
@@ -211,6 +216,7 @@ NETWORKS = {
     "ResidualGenerator": lambda: ResidualGenerator(5, 16, 3, 2),
     "SmallDiscriminator": lambda: SmallDiscriminator(1, 2),
     "SmallGenerator": lambda: SmallGenerator(5, 1, 2),
+    "Translator": lambda: Translator(1, 2, 2, 1),
 }
 SMALLEST = {"Logit": {"inputs": 1}, "Perceptron": {"inputs": 1, "outputs": 1}}
 
@@ -410,3 +416,87 @@ def test_a_recurrent_generator_is_its_recurrence():
         torch.testing.assert_close(images[:, 0, :, column], expected)
     with pytest.raises(ValueError, match="units=0: expected a whole number"):
         RecurrentGenerator(units=0)
+
+
+def test_a_translator_keeps_the_shape_and_the_range():
+    torch.manual_seed(0)
+    for halvings, blocks in ((0, 0), (1, 3), (2, 1)):
+        network = Translator(3, 4, halvings, blocks)
+        for size in ((32, 32), (16, 24)):
+            made = network(torch.randn(2, 3, *size))
+            assert (made.shape, made.dtype) == ((2, 3, *size), torch.float32)
+            assert made.abs().max() < 1
+
+
+def test_the_parameters_of_a_translator_counted_by_hand():
+    # Kernels, and a scale and a shift for each channel that is normalized.
+    ends = 3 * 16 * 25 + 2 * 16 + 16 * 3 * 25 + 3
+    halve = 16 * 32 * 16 + 2 * 32
+    blocks = 3 * 2 * (32 * 32 * 9 + 2 * 32)
+    double = 32 * 16 * 9 + 2 * 16
+    assert parameter_count(Translator(width=16)) == ends + halve + blocks + double
+
+
+def slope_of_a_verdict(network, place, side=48):
+    """Which pixels a verdict depends on."""
+    picture = torch.randn(1, 3, side, side, requires_grad=True)
+    network(picture)[0, place, place].backward()
+    return picture.grad[0].abs().sum(0) > 0
+
+
+@pytest.mark.parametrize("halvings, patch", [(1, 16), (2, 34)])
+def test_a_verdict_sees_one_patch(halvings, patch):
+    torch.manual_seed(0)
+    network = PatchDiscriminator(3, 4, halvings)
+    seen = slope_of_a_verdict(network, {1: 9, 2: 4}[halvings])
+    assert int(seen.any(0).sum()) == int(seen.any(1).sum()) == patch
+    assert int(seen.sum()) == patch**2
+    # From the next verdict the patch lies one stride farther.
+    shift = 2**halvings
+    other = slope_of_a_verdict(network, {1: 10, 2: 5}[halvings])
+    assert torch.equal(seen[:-shift, :-shift], other[shift:, shift:])
+
+
+def test_the_authors_discriminator_would_see_seventy_pixels():
+    """The same rule at their sizes: Isola et al. (2017), section 6.1.2."""
+    assert [PatchDiscriminator(3, 2, h)(torch.randn(1, 3, 32, 32)).shape[1:] for h in (1, 2)] == [
+        (14, 14),
+        (6, 6),
+    ]
+    seen = slope_of_a_verdict(PatchDiscriminator(3, 2, 3), 8, side=160)
+    assert int(seen.any(0).sum()) == 70
+
+
+def test_a_colour_map_sees_one_pixel():
+    torch.manual_seed(0)
+    network = ColourMap(3, (8,))
+    picture = torch.randn(1, 3, 5, 5, requires_grad=True)
+    network(picture)[0, :, 2, 3].sum().backward()
+    seen = picture.grad[0].abs().sum(0) > 0
+    assert int(seen.sum()) == 1 and seen[2, 3]
+    assert parameter_count(ColourMap(3, ())) == 3 * 3 + 3
+
+
+def test_a_reader_gives_logits_and_unit_vectors():
+    torch.manual_seed(0)
+    reader = EmojiReader(width=4, features=10).eval()
+    pictures = torch.randn(5, 3, 32, 32)
+    logits, vectors = reader(pictures)
+    assert logits.shape == (5, 3) and vectors.shape == (5, 10)
+    assert torch.allclose(vectors.norm(dim=1), torch.ones(5))
+    assert reader.embed(pictures).shape == (5, 10)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: Translator(width=0),
+        lambda: Translator(halvings=-1),
+        lambda: PatchDiscriminator(halvings=0),
+        lambda: ColourMap(widths=(0,)),
+        lambda: EmojiReader(features=0),
+    ],
+)
+def test_translation_networks_refuse_sizes_of_which_there_is_none(build):
+    with pytest.raises(ValueError, match="expected a whole number"):
+        build()

@@ -24,7 +24,7 @@ from ganlib.streams import Minibatches, Together
 
 # Pictures x are Noto's, pictures y OpenMoji's.
 X, Y = "noto", "openmoji"
-CYCLE, IDENTITY = 1.0, 1.0
+CYCLE, IDENTITY, L1 = 1.0, 1.0, 10.0
 # What each kind changes of the game.
 KINDS = {
     "emoji": {},
@@ -71,7 +71,7 @@ def paired(name: str, run: Run, kind: str) -> Recipe:
     alone = way in ("l1", "colours")
     network = ColourMap() if way == "colours" else translator(run, width)
     discriminator = None if alone else critic(run, width, channels=6)
-    weight = 0.0 if way == "adversary" else 100.0
+    weight = 0.0 if way == "adversary" else L1
     game = run.place(Paired(network, discriminator, weight))
     both = [emoji(X, "first"), emoji(Y, "first")]
     both = both[::-1] if kind.endswith("-back") else both
