@@ -12,7 +12,7 @@ CHAPTER ?= $(CHAPTERS)
 PAGES := ledger scoreboard
 MEASURING = $(filter-out $(PAGES),$(CHAPTER))
 # Of notebooks side by side the longest begin; one that is not named here may be longer still.
-LONGEST := pixelcnn lmconv minimax infogan wgan unrolled evaluation
+LONGEST := pixelcnn lmconv minimax infogan cyclegan wgan unrolled evaluation
 IN_TURN = $(filter-out $(LONGEST) $(PAGES),$(CHAPTER)) $(filter $(CHAPTER),$(LONGEST) $(PAGES))
 
 BIN := .venv/bin
@@ -24,7 +24,7 @@ export OMP_WAIT_POLICY := PASSIVE
 SIDE_BY_SIDE := --no-print-directory -j$(JOBS)
 
 .DEFAULT_GOAL := help
-.PHONY: help book test units strict smoke verify budget run claims spread notebooks likelihoods judge unrolled grid codes paper plain bench torture lab clean
+.PHONY: help book test units strict smoke verify budget run claims spread notebooks likelihoods judge unrolled grid codes translation paper plain bench torture lab clean
 
 help: ## explain these verbs
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -109,6 +109,9 @@ grid: $(READY) ## play the grid of settings of two games, into data/results
 
 codes: $(READY) ## play the games of codes and encoders at full length, resumable, into data/results (TABLE=)
 	$(BIN)/python -u -m ganlib.tables.codes $(TABLE)
+
+translation: $(READY) ## play the games of translation at full length, resumable, into data/results (RECIPE=)
+	$(BIN)/python -u -m ganlib.tables.translation $(RECIPE)
 
 paper: $(READY) ## train what the book ships, in the background and resumable (RECIPE=: one of them)
 	$(BIN)/python -u -m ganlib.paper $(RECIPE)

@@ -58,6 +58,23 @@ def cyclegan(name: str, run: Run, kind: str) -> Recipe:
     return _fitted(name, run, game, stream, ("to_y", "to_x"))
 
 
+@recipe
+def cyclegan_grey(name: str, run: Run) -> Recipe:
+    """Noto's emoji to grey ones and back: the other pile cannot show what has to come back."""
+    width = run.pick(smoke=4, book=16, paper=paper(run, gpu=64, cpu=16))
+    networks = *(translator(run, width) for _ in "yx"), *(critic(run, width) for _ in "yx")
+    game = run.place(CycleGAN(*networks, cycle=(CYCLE, CYCLE), identity=IDENTITY))
+    x, y = emoji(X, "first"), grey(emoji(X, "second"))
+    stream = Together(pictures(run, x, 0), pictures(run, y, 1))
+    return _fitted(name, run, game, stream, ("to_y", "to_x"))
+
+
+def grey(images: Tensor) -> Tensor:
+    """Bytes (batch, 3, h, w) with the mean of the three channels in each of them."""
+    mean = images.float().mean(1, keepdim=True).round().to(torch.uint8)
+    return mean.expand(-1, 3, -1, -1).contiguous()
+
+
 @family(kind=PAIRED)
 def paired(name: str, run: Run, kind: str) -> Recipe:
     """A translator that sees pairs, as many pictures as `cyclegan` has.
