@@ -7,14 +7,17 @@ from ganlib.games.patches import check_loss, fooled, told_apart
 from ganlib.games.pool import Pool
 from ganlib.games.rules import Game, Turn
 
+Pair = tuple[Tensor, Tensor]
+Terms = dict[str, Tensor]
+
 
 class CycleGAN(Game):
-    """L_GAN(G, D_Y) + L_GAN(F, D_X) + λ E |F(G(x)) - x| + λ E |G(F(y)) - y| + identity.
+    """L_GAN(G, D_Y) + L_GAN(F, D_X) + λ E ‖F(G(x)) - x‖ + λ E ‖G(F(y)) - y‖ + identity.
 
     Zhu et al. (2017), equations 1 to 3 and section 5.2. to_y, to_x: the translators G and F.
     discriminator_y, discriminator_x: pictures to verdicts of any shape, or None, for a game without
     the first two terms. cycle: λ, for the round trips from x and from y. identity: the weight of
-    E |G(y) - y| + E |F(x) - x|. A term of weight 0 is left out. pool: pictures in the pool of each
+    E ‖G(y) - y‖ + E ‖F(x) - x‖. A term of weight 0 is left out. pool: pictures in the pool of each
     discriminator, of this `shape`. loss: as in `patches.told_apart`. A minibatch is a pair of x
     and y that do not belong together. Raises ValueError for a weight below 0, translators that pay
     nothing, one discriminator, or another loss.
@@ -47,15 +50,16 @@ class CycleGAN(Game):
         others = Turn("discriminators", self.discriminators_loss, movers[1], fresh=False)
         self.turns = (translators, others) if adversary else (translators,)
 
-    def translators_loss(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    def translators_loss(self, batch: Pair) -> Terms:
         """Every term of the sum that has a weight, times it."""
         x, y = batch
         fake_y, fake_x = self.to_y(x), self.to_x(y)
         self._fakes = fake_y.detach(), fake_x.detach()
         terms = {}
         if self.discriminator_y is not None:
-            terms["adversary_y"] = fooled(self.discriminator_y(fake_y), self.loss)
-            terms["adversary_x"] = fooled(self.discriminator_x(fake_x), self.loss)
+            verdicts = self.discriminator_y(fake_y), self.discriminator_x(fake_x)
+            terms["adversary_y"] = fooled(verdicts[0], self.loss)
+            terms["adversary_x"] = fooled(verdicts[1], self.loss)
         if self.cycle[0]:
             terms["cycle_x"] = self.cycle[0] * l1_loss(self.to_x(fake_y), x)
         if self.cycle[1]:
@@ -65,10 +69,12 @@ class CycleGAN(Game):
             terms["identity_x"] = self.identity * l1_loss(self.to_x(x), x)
         return terms
 
-    def discriminators_loss(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    def discriminators_loss(self, batch: Pair) -> Terms:
         """Each tells data from the other side's translations, some of them old."""
         x, y = batch
-        old_y, old_x = self.pool_y.swap(self._fakes[0]), self.pool_x.swap(self._fakes[1])
+        old_y = self.pool_y.swap(self._fakes[0])
+        old_x = self.pool_x.swap(self._fakes[1])
         of_y = self.discriminator_y(y), self.discriminator_y(old_y)
         of_x = self.discriminator_x(x), self.discriminator_x(old_x)
-        return {"y": told_apart(*of_y, self.loss), "x": told_apart(*of_x, self.loss)}
+        paid_y, paid_x = (told_apart(*of, self.loss) for of in (of_y, of_x))
+        return {"y": paid_y, "x": paid_x}

@@ -7,9 +7,12 @@ from torch.nn.functional import l1_loss
 from ganlib.games.patches import check_loss, fooled, told_apart
 from ganlib.games.rules import Game, Turn
 
+Pair = tuple[Tensor, Tensor]
+Terms = dict[str, Tensor]
+
 
 class Paired(Game):
-    """l1 · E |y - G(x)|, and a game in which D sees x beside y or beside G(x).
+    """l1 · E ‖y - G(x)‖, and a game in which D sees x beside y or beside G(x).
 
     Isola et al. (2017), equations 1 to 4, without noise, which they found to be ignored.
     to_y: pictures x to pictures y. discriminator: pairs, (batch, channels of both, h, w), to
@@ -34,7 +37,7 @@ class Paired(Game):
         other = Turn("discriminator", self.discriminator_loss, fresh=False)
         self.turns = (translator,) if discriminator is None else (translator, other)
 
-    def translator_loss(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    def translator_loss(self, batch: Pair) -> Terms:
         """The two terms, each with its weight."""
         x, y = batch
         fake = self.to_y(x)
@@ -47,7 +50,7 @@ class Paired(Game):
             parts["adversary"] = fooled(verdicts, self.loss)
         return parts
 
-    def discriminator_loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+    def discriminator_loss(self, batch: Pair) -> Tensor:
         """D tells (x, y) from (x, G(x)), whose G(x) is that of the turn before."""
         x, y = batch
         real = self.discriminator(torch.cat([x, y], 1))

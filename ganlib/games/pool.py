@@ -22,22 +22,24 @@ class Pool(nn.Module):
 
     @torch.no_grad()
     def swap(self, new: Tensor) -> Tensor:
-        """As many pictures as are given: each new one, or an old one whose place it takes.
+        """As many: each new one, or an old one whose place it takes.
 
-        new: (batch, ...). While there is room, new ones are kept and shown. Then one half of them,
-        by a coin for each, go to places drawn without repetition, and what lay there is shown.
-        Raises ValueError for more than the pool holds.
+        new: (batch, ...). While there is room, new ones are kept and shown.
+        Then one half of them, by a coin for each, go to places drawn
+        without repetition, and what lay there is shown. Raises ValueError
+        for more than the pool holds.
         """
         if not self.size:
             return new
         count = len(new)
         if count > self.size:
-            raise ValueError(f"{count} pictures for a pool of {self.size}: expected no more")
+            pool = f"a pool of {self.size}"
+            raise ValueError(f"{count} pictures for {pool}: expected no more")
         filling = self.filled < self.size
         device = new.device
-        after = (self.filled + torch.arange(count, device=device)) % self.size
+        after = self.filled + torch.arange(count, device=device)
         anywhere = torch.rand(self.size, device=device).argsort()[:count]
-        places = torch.where(filling, after, anywhere)
+        places = torch.where(filling, after % self.size, anywhere)
         kept = filling | (torch.rand(count, device=device) < 0.5)
         kept = kept.view(-1, *[1] * (new.ndim - 1))
         old = self.pictures[places]

@@ -24,6 +24,7 @@ from ganlib.streams import Minibatches, Together
 
 # Pictures x are Noto's, pictures y OpenMoji's.
 X, Y = "noto", "openmoji"
+TRANSLATORS = "to_y", "to_x"
 CYCLE, IDENTITY, L1 = 1.0, 1.0, 10.0
 # What each kind changes of the game.
 KINDS = {
@@ -55,7 +56,7 @@ def cyclegan(name: str, run: Run, kind: str) -> Recipe:
     game = run.place(CycleGAN(to_y, to_x, *critics, **setting))
     x, y = emoji(X, "first"), emoji(Y, "second")
     stream = Together(pictures(run, x, 0), pictures(run, y, 1))
-    return _fitted(name, run, game, stream, ("to_y", "to_x"))
+    return _fitted(name, run, game, stream)
 
 
 @recipe
@@ -66,7 +67,7 @@ def cyclegan_grey(name: str, run: Run) -> Recipe:
     game = run.place(CycleGAN(*networks, cycle=(CYCLE, CYCLE), identity=IDENTITY))
     x, y = emoji(X, "first"), grey(emoji(X, "second"))
     stream = Together(pictures(run, x, 0), pictures(run, y, 1))
-    return _fitted(name, run, game, stream, ("to_y", "to_x"))
+    return _fitted(name, run, game, stream)
 
 
 def grey(images: Tensor) -> Tensor:
@@ -93,7 +94,7 @@ def paired(name: str, run: Run, kind: str) -> Recipe:
     both = [emoji(X, "first"), emoji(Y, "first")]
     both = both[::-1] if kind.endswith("-back") else both
     stream = pictures(run, torch.cat(both, 1), 0)
-    return _fitted(name, run, game, stream, ("to_y",))
+    return _fitted(name, run, game, stream)
 
 
 @recipe
@@ -154,20 +155,19 @@ def jittered(images: Tensor) -> Tensor:
     return moved.view_as(images)
 
 
-def _fitted(
-    name: str, run: Run, game: Game, stream: Stream, translators: tuple[str, ...]
-) -> Recipe:
+def _fitted(name: str, run: Run, game: Game, stream: Stream) -> Recipe:
     rate = paper(run, gpu=2e-4, cpu=1e-3)
     decay = run.pick(smoke=0.9, book=0.99, paper=0.999)
-    movers = {mover for turn in game.turns for mover in turn.movers}
-    optimisers = {n: adam(p, rate) for n, p in game.players.items() if n in movers}
+    movers = dict.fromkeys(m for turn in game.turns for m in turn.movers)
+    optimisers = {mover: adam(game.players[mover], rate) for mover in movers}
+    long = paper(run, gpu=170_000, cpu=6_000)
     return Recipe(
         name=name,
         game=game,
         stream=stream,
         optimisers=optimisers,
-        rounds=run.pick(smoke=5, book=1_000, paper=paper(run, gpu=170_000, cpu=6_000)),
-        averages=dict.fromkeys(translators, decay),
+        rounds=run.pick(smoke=5, book=1_000, paper=long),
+        averages={m: decay for m in movers if m in TRANSLATORS},
         schedule=late_decline,
         precision=run.precision,
     )

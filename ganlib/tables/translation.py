@@ -97,7 +97,7 @@ def _moments(x: Tensor, y: Tensor) -> tuple[float, float]:
 
 
 def least_absolute(x: Tensor, y: Tensor, steps: int = 20) -> tuple[float, float]:
-    """The a and b of the least mean of |a x + b - y|, by reweighted least squares.
+    """The a and b of the least mean distance of a x + b from y, by reweighted least squares.
 
     x, y: numbers, (count,). Each step fits the squares, divided by the errors of the step before
     (Schlossmacher, 1973).
