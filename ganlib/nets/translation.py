@@ -23,13 +23,14 @@ class Translator(Layers):
         layers = _normalized(nn.Conv2d(channels, width, 5, padding=2, bias=False))
         wide = width
         for _ in range(halvings):
-            halve = nn.Conv2d(wide, 2 * wide, 4, stride=2, padding=1, bias=False)
+            halve = nn.Conv2d(wide, 2 * wide, 4, 2, 1, bias=False)
             layers += _normalized(halve)
             wide *= 2
         layers += [Residual(wide) for _ in range(blocks)]
         for _ in range(halvings):
             double = nn.Conv2d(wide, wide // 2, 3, padding=1, bias=False)
-            layers += [nn.UpsamplingNearest2d(scale_factor=2), *_normalized(double)]
+            layers += [nn.UpsamplingNearest2d(scale_factor=2)]
+            layers += _normalized(double)
             wide //= 2
         last = nn.Conv2d(width, channels, 5, padding=2)
         super().__init__(*layers, last, nn.Tanh(), Float())
@@ -85,14 +86,16 @@ class PatchDiscriminator(Layers):
     def __init__(self, channels: int = 3, width: int = 32, halvings: int = 1):
         channels, width = whole("channels", channels), whole("width", width)
         halvings = whole("halvings", halvings)
-        layers = [nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
-        wide = width
+        first = nn.Conv2d(channels, width, 4, stride=2, padding=1)
+        layers, wide = [first, nn.LeakyReLU(0.2)], width
         for stride in (*(halvings - 1) * (2,), 1):
-            layers += [nn.Conv2d(wide, 2 * wide, 4, stride=stride, padding=1), nn.LeakyReLU(0.2)]
+            layers += [nn.Conv2d(wide, 2 * wide, 4, stride, padding=1)]
+            layers += [nn.LeakyReLU(0.2)]
             wide *= 2
         layers += [nn.Conv2d(wide, 1, 4, padding=1), nn.Flatten(1, 2)]
         super().__init__(*layers, Float())
-        self.settings = {"channels": channels, "width": width, "halvings": halvings}
+        settings = {"channels": channels, "width": width, "halvings": halvings}
+        self.settings = settings
 
 
 def _normalized(layer: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
