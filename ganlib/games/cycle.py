@@ -57,9 +57,10 @@ class CycleGAN(Game):
         self._fakes = fake_y.detach(), fake_x.detach()
         terms = {}
         if self.discriminator_y is not None:
-            verdicts = self.discriminator_y(fake_y), self.discriminator_x(fake_x)
-            terms["adversary_y"] = fooled(verdicts[0], self.loss)
-            terms["adversary_x"] = fooled(verdicts[1], self.loss)
+            on_y = self.discriminator_y(fake_y)
+            on_x = self.discriminator_x(fake_x)
+            terms["adversary_y"] = fooled(on_y, self.loss)
+            terms["adversary_x"] = fooled(on_x, self.loss)
         if self.cycle[0]:
             terms["cycle_x"] = self.cycle[0] * l1_loss(self.to_x(fake_y), x)
         if self.cycle[1]:
@@ -70,7 +71,7 @@ class CycleGAN(Game):
         return terms
 
     def discriminators_loss(self, batch: Pair) -> Terms:
-        """Each tells data from the other side's translations, some of them old."""
+        """Each tells data from translations, some of them old."""
         x, y = batch
         old_y = self.pool_y.swap(self._fakes[0])
         old_x = self.pool_x.swap(self._fakes[1])

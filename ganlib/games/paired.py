@@ -51,7 +51,7 @@ class Paired(Game):
         return parts
 
     def discriminator_loss(self, batch: Pair) -> Tensor:
-        """D tells (x, y) from (x, G(x)), whose G(x) is that of the turn before."""
+        """D tells (x, y) from (x, G(x)), with G(x) of the turn before."""
         x, y = batch
         real = self.discriminator(torch.cat([x, y], 1))
         fake = self.discriminator(torch.cat([x, self._fake], 1))

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from ganlib.nets.perceptrons import Float, Layers
 from ganlib.sizes import whole
 
+Modules = list[nn.Module]
+
 
 class Translator(Layers):
     """Images (batch, channels, h, w) in [-1, 1] to images of the same shape in (-1, 1).
@@ -20,20 +22,7 @@ class Translator(Layers):
     def __init__(self, channels: int = 3, width: int = 32, halvings: int = 1, blocks: int = 3):
         channels, width = whole("channels", channels), whole("width", width)
         halvings, blocks = whole("halvings", halvings, 0), whole("blocks", blocks, 0)
-        layers = _normalized(nn.Conv2d(channels, width, 5, padding=2, bias=False))
-        wide = width
-        for _ in range(halvings):
-            halve = nn.Conv2d(wide, 2 * wide, 4, 2, 1, bias=False)
-            layers += _normalized(halve)
-            wide *= 2
-        layers += [Residual(wide) for _ in range(blocks)]
-        for _ in range(halvings):
-            double = nn.Conv2d(wide, wide // 2, 3, padding=1, bias=False)
-            layers += [nn.UpsamplingNearest2d(scale_factor=2)]
-            layers += _normalized(double)
-            wide //= 2
-        last = nn.Conv2d(width, channels, 5, padding=2)
-        super().__init__(*layers, last, nn.Tanh(), Float())
+        super().__init__(*_layers(channels, width, halvings, blocks))
         self.settings = {
             "channels": channels,
             "width": width,
@@ -43,13 +32,14 @@ class Translator(Layers):
 
 
 class Residual(nn.Module):
-    """x to x + f(x), f two convolutions that see three pixels each; any number of pixels."""
+    """x to x + f(x), f two convolutions; any number of pixels."""
 
     def __init__(self, width: int):
         super().__init__()
         first = nn.Conv2d(width, width, 3, padding=1, bias=False)
         second = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.added = nn.Sequential(*_normalized(first), *_normalized(second)[:-1])
+        layers = [*_normalized(first), *_normalized(second)]
+        self.added = nn.Sequential(*layers[:-1])
 
     def forward(self, x: Tensor) -> Tensor:
         """The sum."""
@@ -96,6 +86,23 @@ class PatchDiscriminator(Layers):
         super().__init__(*layers, Float())
         settings = {"channels": channels, "width": width, "halvings": halvings}
         self.settings = settings
+
+
+def _layers(ends: int, width: int, halvings: int, blocks: int) -> Modules:
+    first = nn.Conv2d(ends, width, 5, padding=2, bias=False)
+    layers, wide = _normalized(first), width
+    for _ in range(halvings):
+        halve = nn.Conv2d(wide, 2 * wide, 4, 2, 1, bias=False)
+        layers += _normalized(halve)
+        wide *= 2
+    layers += [Residual(wide) for _ in range(blocks)]
+    for _ in range(halvings):
+        double = nn.Conv2d(wide, wide // 2, 3, padding=1, bias=False)
+        layers += [nn.UpsamplingNearest2d(scale_factor=2)]
+        layers += _normalized(double)
+        wide //= 2
+    last = nn.Conv2d(width, ends, 5, padding=2)
+    return [*layers, last, nn.Tanh(), Float()]
 
 
 def _normalized(layer: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:

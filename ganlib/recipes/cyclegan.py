@@ -159,7 +159,7 @@ def _fitted(name: str, run: Run, game: Game, stream: Stream) -> Recipe:
     rate = paper(run, gpu=2e-4, cpu=1e-3)
     decay = run.pick(smoke=0.9, book=0.99, paper=0.999)
     movers = dict.fromkeys(m for turn in game.turns for m in turn.movers)
-    optimisers = {mover: adam(game.players[mover], rate) for mover in movers}
+    optimisers = {m: adam(game.players[m], rate) for m in movers}
     long = paper(run, gpu=170_000, cpu=6_000)
     return Recipe(
         name=name,
