@@ -215,18 +215,18 @@ def read_emoji_split(split: str, folder: Path) -> list[tuple[int, str]]:
     table = list(csv.DictReader(lines))
     chosen = [row for row, record in enumerate(table) if record["split"] == split]
     if split not in SPLITS:
-        training = [row for row, record in enumerate(table) if record["split"] == "train"]
-        chosen = _halves([table[row] for row in training], training)[split == "second"]
+        training = {row: record for row, record in enumerate(table) if record["split"] == "train"}
+        chosen = _halves(training)[split == "second"]
     return [(row, table[row]["name"]) for row in chosen]
 
 
-def _halves(records: list[dict[str, str]], rows: list[int]) -> tuple[list[int], list[int]]:
-    """Rows in two halves: whole clusters, and of each group as many on both sides as can be.
+def _halves(records: dict[int, dict[str, str]]) -> tuple[list[int], list[int]]:
+    """The rows of records in two halves: whole clusters, and of each group nearly as many.
 
     Clusters come in the order of a hash, each to the side that has fewer of its group.
     """
     clusters: dict[str, list[tuple[str, int]]] = {}
-    for record, row in zip(records, rows, strict=True):
+    for row, record in records.items():
         clusters.setdefault(record["cluster"], []).append((record["group"], row))
     in_turn = sorted(clusters, key=lambda name: hashlib.sha256(f"half {name}".encode()).digest())
     sides: tuple[list[int], list[int]] = ([], [])

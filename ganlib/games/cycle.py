@@ -1,14 +1,11 @@
 """CycleGAN (Zhu et al., 2017): two translators, each of which undoes the other."""
 
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.functional import l1_loss
 
-from ganlib.games.patches import check_loss, fooled, told_apart
+from ganlib.games.patches import Pair, Terms, check_loss, fooled, told_apart
 from ganlib.games.pool import Pool
 from ganlib.games.rules import Game, Turn
-
-Pair = tuple[Tensor, Tensor]
-Terms = dict[str, Tensor]
 
 
 class CycleGAN(Game):

@@ -4,11 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
-from ganlib.games.patches import check_loss, fooled, told_apart
+from ganlib.games.patches import Pair, Terms, check_loss, fooled, told_apart
 from ganlib.games.rules import Game, Turn
-
-Pair = tuple[Tensor, Tensor]
-Terms = dict[str, Tensor]
 
 
 class Paired(Game):

@@ -8,6 +8,9 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid, mse_loss
 
 LOSSES = ("squares", "log")
+# A minibatch, x beside y, and the named terms of a loss.
+Pair = tuple[Tensor, Tensor]
+Terms = dict[str, Tensor]
 
 
 def check_loss(loss: str) -> str:
