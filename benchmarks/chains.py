@@ -153,7 +153,7 @@ def _naive(model: PixelCNN, side: int, drawn: int) -> None:
     """The last `drawn` pixels of an image whose others are given."""
     given = (torch.arange(side * side) < side * side - drawn).reshape(side, side)
     observed = torch.zeros(1, side, side, dtype=torch.long)
-    sample(model, COUNT, observed=observed, mask=given, cached=False)
+    sample(model, COUNT, observed=observed, mask=given, method="naive")
 
 
 def _seconds(step: Callable[[], None], times: int, run: Run) -> float:

@@ -171,6 +171,20 @@ def binarized_mnist(split: str = "train", folder: Path | str | None = None) -> T
     return (images > torch.from_numpy(thresholds)).to(torch.uint8)
 
 
+def tossed(images: Tensor) -> Tensor:
+    """Grey levels, bytes, to ink and paper by coins that are tossed afresh at each call.
+
+    The chance of ink is the intensity, as in `binarized_mnist`, whose coins were tossed once; fresh
+    ones for every minibatch are how Jain et al. (2020) train. They come from torch's global
+    generator. Returns uint8, 0 or 1, of the same shape and on the same device. Raises ValueError
+    for anything but bytes.
+    """
+    if not isinstance(images, Tensor) or images.dtype != torch.uint8:
+        kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
+        raise ValueError(f"images are {kind}: expected grey levels as bytes, 0 to 255")
+    return (images > torch.randint_like(images, 255)).to(torch.uint8)
+
+
 def stacked_mnist(
     split: str = "train", count: int = 25_600, seed: int = 0, folder: Path | str | None = None
 ) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ from ganlib.chains import (
     orders,
     sample,
 )
+from ganlib.chains.sampling import METHODS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -37,6 +38,14 @@ MASKS = {
     "first and last": [[1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1]],
     "everything": [[1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1]],
 }
+# A chain in raster order cannot draw what comes before these.
+NOT_FIRST = ("scattered", "first and last")
+
+
+def order_for(name, order_name, given):
+    """The order of this name, with what was observed first where the chain can follow that."""
+    order = named_order(order_name, HEIGHT, WIDTH)
+    return orders.region_last(order, ~given["mask"]) if given and name == "local" else order
 
 
 def observation(chain, mask_name, count=4):
@@ -85,21 +94,19 @@ KINDS = [
         (*chain, mask, *KINDS[(i + j) % len(KINDS)])
         for i, chain in enumerate(CHAINS)
         for j, mask in enumerate(MASKS)
+        if chain[0] == "local" or mask not in NOT_FIRST
     ],
 )
-def test_cached_and_uncached_draw_the_same_images(
-    name, order_name, mask_name, channels, levels, dtype
-):
-    # An observed pixel may come late in these orders: then it is kept, but was not foreseen.
-    chain, order = make(name, channels, levels).to(dtype), named_order(order_name, HEIGHT, WIDTH)
+def test_every_method_draws_the_same_images(name, order_name, mask_name, channels, levels, dtype):
+    chain = make(name, channels, levels).to(dtype)
     given = observation(chain, mask_name)
+    order = order_for(name, order_name, given)
     options = {"labels": labels_for(chain, 4), "size": (HEIGHT, WIDTH), **given}
-    cached, uncached = (
-        sample(chain, 4, order, generator=generator(1), cached=each, **options)
-        for each in (True, False)
+    cached, *others = (
+        sample(chain, 4, order, generator=generator(1), method=each, **options) for each in METHODS
     )
     assert cached.dtype == torch.long and cached.shape == (4, channels, HEIGHT, WIDTH)
-    assert torch.equal(cached, uncached)
+    assert all(torch.equal(cached, other) for other in others)
     assert cached.min() >= 0 and cached.max() < levels
     if given:
         mask = given["mask"]
@@ -108,12 +115,12 @@ def test_cached_and_uncached_draw_the_same_images(
 
 @every_chain
 @pytest.mark.parametrize(
-    ("channels", "levels", "mask_name"), [(3, 2, "nothing"), (1, 5, "scattered")]
+    ("channels", "levels", "mask_name"), [(3, 2, "nothing"), (1, 5, "first pixels")]
 )
 def test_images_are_drawn_as_by_the_book(name, order_name, channels, levels, mask_name):
     chain = make(name, channels, levels).double()
-    order, labels = named_order(order_name, HEIGHT, WIDTH), labels_for(chain, 4)
-    given = observation(chain, mask_name)
+    labels, given = labels_for(chain, 4), observation(chain, mask_name)
+    order = order_for(name, order_name, given)
     found = sample(
         chain, 4, order, generator=generator(1), size=(HEIGHT, WIDTH), labels=labels, **given
     )
@@ -127,15 +134,12 @@ def test_a_region_is_completed_in_an_order_that_leaves_it_for_last(name, order_n
     chain = make(name, channels=3, levels=5)
     mask_name = "scattered" if name == "local" else "first pixels"
     given = observation(chain, mask_name)
-    order = named_order(order_name, HEIGHT, WIDTH)
-    if name == "local":
-        order = orders.region_last(order, ~given["mask"])
+    order = order_for(name, order_name, given)
     options = {"labels": labels_for(chain, 4), **given}
-    cached, uncached = (
-        sample(chain, 4, order, generator=generator(2), cached=each, **options)
-        for each in (True, False)
+    cached, *others = (
+        sample(chain, 4, order, generator=generator(2), method=each, **options) for each in METHODS
     )
-    assert torch.equal(cached, uncached)
+    assert all(torch.equal(cached, other) for other in others)
     # Another observation changes what is drawn: the network did look at it.
     options["observed"] = chain.levels - 1 - given["observed"]
     other = sample(chain, 4, order, generator=generator(2), **options)
@@ -168,7 +172,8 @@ def test_given_images_are_left_as_they_were():
     chain = make("local")
     given = observation(chain, "scattered")
     before = given["observed"].clone()
-    sample(chain, 4, generator=generator(0), **given)
+    order = order_for("local", "hilbert", given)
+    sample(chain, 4, order, generator=generator(0), **given)
     assert torch.equal(given["observed"], before)
 
 
@@ -177,20 +182,21 @@ def test_images_of_any_size_can_be_drawn(name, order_name):
     chain = make(name, channels=3, levels=3).double()
     for size in ((1, 1), (1, 5), (5, 1), (2, 2)):
         order, labels = named_order(order_name, *size), labels_for(chain, 2)
-        cached, uncached = (
-            sample(chain, 2, order, generator=generator(0), size=size, labels=labels, cached=each)
-            for each in (True, False)
+        options = {"size": size, "labels": labels}
+        cached, *others = (
+            sample(chain, 2, order, generator=generator(0), method=each, **options)
+            for each in METHODS
         )
         assert cached.shape == (2, 3, *size)
-        assert torch.equal(cached, uncached)
+        assert all(torch.equal(cached, other) for other in others)
 
 
 @every_chain
-@pytest.mark.parametrize("cached", [True, False])
-def test_images_do_not_depend_on_an_autocast_around_them(name, order_name, cached):
+@pytest.mark.parametrize("method", METHODS)
+def test_images_do_not_depend_on_an_autocast_around_them(name, order_name, method):
     # At 256 levels half precision would move many a draw.
     chain, order = make(name, levels=256), named_order(order_name, HEIGHT, WIDTH)
-    options = {"size": (HEIGHT, WIDTH), "labels": labels_for(chain, 4), "cached": cached}
+    options = {"size": (HEIGHT, WIDTH), "labels": labels_for(chain, 4), "method": method}
     expected = sample(chain, 4, order, generator=generator(0), **options)
     with torch.autocast("cpu", torch.bfloat16):
         found = sample(chain, 4, order, generator=generator(0), **options)
@@ -225,8 +231,8 @@ def assert_drawn_as_often_as_probable(images, probabilities):
 
 
 @every_chain
-@pytest.mark.parametrize("cached", [True, False])
-def test_images_are_drawn_as_often_as_they_are_probable(name, order_name, cached):
+@pytest.mark.parametrize("method", METHODS)
+def test_images_are_drawn_as_often_as_they_are_probable(name, order_name, method):
     # Milder than elsewhere, so that most of the 16 images turn up.
     chain = make(name, sharpness=4)
     order, images = named_order(order_name, 2, 2), all_binary_images()
@@ -240,7 +246,7 @@ def test_images_are_drawn_as_often_as_they_are_probable(name, order_name, cached
         4000,
         order,
         generator=generator(0),
-        cached=cached,
+        method=method,
         size=(2, 2),
         labels=drawn_label,
     )
@@ -320,8 +326,8 @@ def test_a_pixel_has_its_random_number_whatever_the_order():
     assert torch.equal(*drawn)
 
 
-@pytest.mark.parametrize("cached", [True, False])
-def test_the_mode_and_the_gradients_of_the_model_are_left_as_they_were(cached):
+@pytest.mark.parametrize("method", METHODS)
+def test_the_mode_and_the_gradients_of_the_model_are_left_as_they_were(method):
     chain = make("local")
     modes = []
     for mode in (True, False):
@@ -330,23 +336,23 @@ def test_the_mode_and_the_gradients_of_the_model_are_left_as_they_were(cached):
             chain,
             2,
             size=(2, 2),
-            cached=cached,
+            method=method,
             watch=lambda *_: modes.append(chain.training),
         )
         assert chain.training == mode
         assert all(module.training == mode for module in chain.modules())
     # While it draws it is in eval mode.
-    assert modes == [False] * 8
+    assert len(modes) >= 2 and not any(modes)
     assert all(weight.requires_grad and weight.grad is None for weight in chain.parameters())
     assert not images.requires_grad
     chain.train()
     with pytest.raises(ValueError, match="takes no labels"):
-        sample(chain, 2, size=(2, 2), cached=cached, labels=torch.zeros(2, dtype=torch.long))
+        sample(chain, 2, size=(2, 2), method=method, labels=torch.zeros(2, dtype=torch.long))
     assert chain.training
 
 
-@pytest.mark.parametrize("cached", [True, False])
-def test_a_watcher_sees_every_pixel_come(cached):
+@pytest.mark.parametrize("method", ["cached", "naive"])
+def test_a_watcher_sees_every_pixel_come(method):
     chain = make("local", channels=3, levels=5)
     given = observation(chain, "scattered")
     order = orders.region_last(orders.hilbert(HEIGHT, WIDTH), ~given["mask"])
@@ -356,7 +362,7 @@ def test_a_watcher_sees_every_pixel_come(cached):
         4,
         order,
         generator=generator(0),
-        cached=cached,
+        method=method,
         watch=lambda known, images: seen.append((known, images.clone())),
         **given,
     )
@@ -367,14 +373,75 @@ def test_a_watcher_sees_every_pixel_come(cached):
             assert torch.equal(images[:, :, row, column], expected[:, :, row, column])
 
 
+@every_chain
+@pytest.mark.parametrize("channels", [1, 3])
+def test_asking_k_times_settles_the_first_k_values(name, order_name, channels):
+    chain = make(name, channels, levels=3).double()
+    order, labels = named_order(order_name, HEIGHT, WIDTH), labels_for(chain, 4)
+    options = {"size": (HEIGHT, WIDTH), "labels": labels}
+    final = sample(chain, 4, order, generator=generator(3), **options)
+    seen = []
+    found = sample(
+        chain,
+        4,
+        order,
+        generator=generator(3),
+        method="fixed-point",
+        watch=lambda asked, images: seen.append((asked, images.clone())),
+        **options,
+    )
+    assert torch.equal(found, final)
+    assert [asked for asked, _ in seen] == list(range(1, len(seen) + 1))
+    assert len(seen) <= HEIGHT * WIDTH * channels + 1
+    in_order = [(c, row, column) for row, column in order.tolist() for c in range(channels)]
+    for asked, images in seen:
+        for at in in_order[:asked]:
+            assert torch.equal(images[:, *at], final[:, *at])
+    # The last time changed nothing, and was needed to know it.
+    assert len(seen) == 1 or not torch.equal(seen[-2][1], torch.zeros_like(final))
+    assert torch.equal(seen[-1][1], seen[-2][1] if len(seen) > 1 else final)
+
+
+def test_a_chain_of_independent_pixels_settles_at_once():
+    chain = make("plain", levels=3)
+    with torch.no_grad():
+        for layer in (chain.first, *chain.convolutions):
+            layer.weight.zero_()
+    asked = []
+    sample(
+        chain,
+        4,
+        size=(HEIGHT, WIDTH),
+        method="fixed-point",
+        watch=lambda times, images: asked.append(times),
+    )
+    assert asked == [1, 2]
+
+
 # What cannot be drawn
 
 
-@pytest.mark.parametrize("cached", [True, False])
+@pytest.mark.parametrize("method", METHODS)
+def test_an_order_that_leaves_observed_pixels_for_later_is_refused(method):
+    # What it would draw is not from p(rest | observed).
+    chain, given = make("local"), observation(make("local"), "scattered")
+    message = r"visits some observed pixel after one that is not .* region_last\(order, ~mask\)"
+    for order in (None, orders.hilbert(HEIGHT, WIDTH)):
+        with pytest.raises(ValueError, match=message):
+            sample(chain, 4, order, method=method, **given)
+
+
+def test_a_method_that_is_not_known_is_refused():
+    for wrong in ("fast", True, None, ["cached"]):
+        with pytest.raises(ValueError, match="is not known: choose from cached, naive, fixed-poi"):
+            sample(make("plain"), 1, size=(2, 2), method=wrong)
+
+
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_probabilities_that_are_no_numbers_are_refused(cached, channels):
+def test_probabilities_that_are_no_numbers_are_refused(method, channels):
     seen = []
-    options = {"size": (3, 4), "cached": cached, "watch": lambda known, _: seen.append(known)}
+    options = {"size": (3, 4), "method": method, "watch": lambda known, _: seen.append(known)}
     for weight in (torch.nan, torch.inf):
         chain = make("local", channels)
         with torch.no_grad():
@@ -382,17 +449,17 @@ def test_probabilities_that_are_no_numbers_are_refused(cached, channels):
         with pytest.raises(ValueError, match=r"pixel \(0, 0\) are not numbers .* weights finite"):
             sample(chain, 2, **options)
         assert chain.training
-    # Both times it stopped at the end of the first row.
-    assert seen == [1, 2, 3] * 2
+    # Both times it stopped at the end of the first row, or once no image changed.
+    assert seen == [1] * 2 if method == "fixed-point" else seen == [1, 2, 3] * 2
     # A level that is impossible is none the worse.
     chain = make("plain")
     with torch.no_grad():
         chain.head[-1].bias[0] = -torch.inf
-    assert sample(chain, 2, size=(3, 4), cached=cached).all()
+    assert sample(chain, 2, size=(3, 4), method=method).all()
 
 
-@pytest.mark.parametrize("cached", [True, False])
-def test_the_pixel_whose_probabilities_are_no_numbers_is_named(cached):
+@pytest.mark.parametrize("method", METHODS)
+def test_the_pixel_whose_probabilities_are_no_numbers_is_named(method):
     class Broken(PixelCNN):
         def logits(self, canvas, labels=None):
             found = super().logits(canvas, labels)
@@ -402,12 +469,11 @@ def test_the_pixel_whose_probabilities_are_no_numbers_is_named(cached):
     torch.manual_seed(0)
     chain = Broken(width=4, depth=1, first_kernel=3)
     with pytest.raises(ValueError, match=r"the probabilities at pixel \(2, 1\) are not numbers"):
-        sample(chain, 2, size=(3, 4), cached=cached)
+        sample(chain, 2, size=(3, 4), method=method)
     # Where the pixel was observed, it is not drawn.
-    mask = torch.zeros(3, 4, dtype=torch.bool)
-    mask[2, 1] = True
+    mask = (torch.arange(12) <= 9).reshape(3, 4)
     observed = torch.ones(1, 3, 4, dtype=torch.long)
-    assert sample(chain, 2, observed=observed, mask=mask, cached=cached)[:, 0, 2, 1].all()
+    assert sample(chain, 2, observed=observed, mask=mask, method=method)[:, 0, 2, 1].all()
 
 
 def test_what_cannot_be_drawn_is_refused():
@@ -455,22 +521,22 @@ def test_observed_images_that_do_not_fit_are_refused():
         sample(chain, 2, observed=-images, mask=mask)
 
 
-@pytest.mark.parametrize("cached", [True, False])
-def test_labels_that_do_not_fit_are_refused(cached):
+@pytest.mark.parametrize("method", METHODS)
+def test_labels_that_do_not_fit_are_refused(method):
     chain = make("gated with classes")
     for labels in (torch.zeros(3), torch.zeros(2, 1), torch.tensor(0)):
         with pytest.raises(ValueError, match=r"labels of shape .* expected \(2,\)"):
-            sample(chain, 2, size=(2, 2), cached=cached, labels=labels.long())
+            sample(chain, 2, size=(2, 2), method=method, labels=labels.long())
     for labels in (torch.zeros(2), torch.zeros(2).bool(), [0, 1], 1):
         with pytest.raises(ValueError, match=r"labels are .*: expected whole numbers of shape"):
-            sample(chain, 2, size=(2, 2), cached=cached, labels=labels)
+            sample(chain, 2, size=(2, 2), method=method, labels=labels)
     for low, high in ((-1, 2), (0, 3)):
         with pytest.raises(ValueError, match=f"labels go from {low} to {high}: .* from 0 to 2"):
-            sample(chain, 2, size=(2, 2), cached=cached, labels=torch.tensor([low, high]))
+            sample(chain, 2, size=(2, 2), method=method, labels=torch.tensor([low, high]))
     with pytest.raises(ValueError, match="class-conditional: labels are needed"):
-        sample(chain, 2, size=(2, 2), cached=cached)
+        sample(chain, 2, size=(2, 2), method=method)
     with pytest.raises(ValueError, match="without classes takes no labels"):
-        sample(make("gated"), 2, size=(2, 2), cached=cached, labels=torch.zeros(2).long())
+        sample(make("gated"), 2, size=(2, 2), method=method, labels=torch.zeros(2).long())
 
 
 @pytest.mark.cuda

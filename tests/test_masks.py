@@ -117,10 +117,10 @@ def test_masks_of_what_is_no_order_are_refused():
 # Plans
 
 
-def check_groups(groups, seen, height, width, kernel, dilation, sign=1):
+def check_groups(groups, seen, height, width, kernel, dilation):
     """Every pixel is in one group, whose taps and sources are those that `seen` says.
 
-    seen: [pixel][tap]. sign: -1 where a tap points back to the pixel that looks.
+    seen: [pixel][tap].
     """
     visited = torch.cat([group.pixels for group in groups]).tolist()
     assert sorted(visited) == list(range(height * width))
@@ -131,8 +131,7 @@ def check_groups(groups, seen, height, width, kernel, dilation, sign=1):
         for pixel, sources in zip(group.pixels.tolist(), group.sources.tolist(), strict=True):
             used = dict(zip(taps, sources, strict=True))
             for tap in range(kernel**2):
-                points = tap if sign == 1 else kernel**2 - 1 - tap
-                other = neighbour(pixel, points, height, width, kernel, dilation)
+                other = neighbour(pixel, tap, height, width, kernel, dilation)
                 if other is None:
                     # A tap outside the image may be in the group, but then reads zeros.
                     assert used.get(tap, height * width) == height * width
@@ -141,23 +140,26 @@ def check_groups(groups, seen, height, width, kernel, dilation, sign=1):
                     assert used.get(tap, other) == other
 
 
-def check_lattices(plan, height, width):
-    for group in (*plan.forward, *plan.backward):
-        if group.lattice is not None:
-            rows, columns = group.lattice
-            table = torch.arange(height * width).reshape(height, width)[rows, columns]
-            assert table.flatten().tolist() == group.pixels.tolist()
-
-
-def looked_at(seen, height, width, kernel, dilation):
-    """[pixel][tap]: whether the pixel under which it lies at that tap sees it there."""
-    table = [[False] * kernel**2 for _ in seen]
+def check_tables(plan, seen, height, width, kernel, dilation):
+    """`sources` and `observers` are what `seen` says, [pixel][tap], and all else is outside."""
+    outside = height * width
+    sources = [[outside] * kernel**2 for _ in seen]
+    observers = [[outside] * kernel**2 for _ in seen]
     for pixel, taps in enumerate(seen):
         for tap, sees in enumerate(taps):
             other = neighbour(pixel, tap, height, width, kernel, dilation)
             if sees and other is not None:
-                table[other][tap] = True
-    return table
+                sources[pixel][tap] = other
+                observers[other][tap] = pixel
+    assert plan.sources.tolist() == sources and plan.observers.tolist() == observers
+
+
+def check_lattices(plan, height, width):
+    for group in plan.groups:
+        if group.lattice is not None:
+            rows, columns = group.lattice
+            table = torch.arange(height * width).reshape(height, width)[rows, columns]
+            assert table.flatten().tolist() == group.pixels.tolist()
 
 
 @settings(deadline=None)
@@ -168,8 +170,8 @@ def test_a_plan_sees_what_the_loops_find(setting, centre):
     seen = seen_by_loops(order, *sizes)
     for row in seen:
         row[len(row) // 2] = centre
-    check_groups(plan.forward, seen, *sizes)
-    check_groups(plan.backward, looked_at(seen, *sizes), *sizes, sign=-1)
+    check_groups(plan.groups, seen, *sizes)
+    check_tables(plan, seen, *sizes)
     check_lattices(plan, *sizes[:2])
 
 
@@ -185,11 +187,11 @@ def test_the_plan_of_one_mask_uses_it_everywhere(height, width, kernel, dilation
     taps = st.lists(st.booleans(), min_size=kernel**2, max_size=kernel**2)
     mask = data.draw(taps)
     plan = masks.plan_everywhere(tuple(mask), height, width, kernel, dilation)
-    assert len(plan.forward) == 1
+    assert len(plan.groups) == 1
     sizes = height, width, kernel, dilation
     seen = [mask] * (height * width)
-    check_groups(plan.forward, seen, *sizes)
-    check_groups(plan.backward, looked_at(seen, *sizes), *sizes, sign=-1)
+    check_groups(plan.groups, seen, *sizes)
+    check_tables(plan, seen, *sizes)
     check_lattices(plan, height, width)
 
 
@@ -204,7 +206,7 @@ def test_raster_is_one_dense_group_and_the_s_curve_two(name, count, centre, dila
     for size in ((side, side), (side, side + 1), (side + 3, side)):
         for order in orders.reflections(CURVES[name], *size):
             plan = masks.plan(order, *size, kernel, dilation, centre)
-            assert len(plan.forward) == count and plan.is_dense
+            assert len(plan.groups) == count and plan.is_dense
 
 
 def test_a_plan_is_dense_only_if_lattices_do_it_all():
@@ -217,9 +219,9 @@ def test_plans_of_different_orders_are_not_mixed_up():
     first, second = random_order(3, 4, 0), random_order(3, 4, 1)
     for order in (first, second, first):
         plan = masks.plan(order, 3, 4, centre=False)
-        check_groups(plan.forward, seen_by_loops(order, 3, 4, 3, 1), 3, 4, 3, 1)
+        check_groups(plan.groups, seen_by_loops(order, 3, 4, 3, 1), 3, 4, 3, 1)
     # The same bytes read as an image of another shape.
     flat = random_order(1, 6, 2)
     check_groups(
-        masks.plan(flat, 1, 6, centre=False).forward, seen_by_loops(flat, 1, 6, 3, 1), 1, 6, 3, 1
+        masks.plan(flat, 1, 6, centre=False).groups, seen_by_loops(flat, 1, 6, 3, 1), 1, 6, 3, 1
     )

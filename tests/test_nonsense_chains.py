@@ -218,7 +218,7 @@ def test_masks_and_plans_are_made_of_kernels_that_have_a_centre(
     taps = tuple(mask.flatten().tolist()) if mask is not None else data.draw(anything)
     taps = data.draw(mostly(st.just(taps)))
     plan = feed(masks.plan_everywhere, taps, tall, wide, kernel, dilation)
-    assert plan is None or sum(len(group.pixels) for group in plan.forward) == tall * wide
+    assert plan is None or sum(len(group.pixels) for group in plan.groups) == tall * wide
     feed(masks.check_kernel, kernel)
     feed(masks.check_dilation, dilation)
 

@@ -113,7 +113,6 @@ def receptive_field(
     sees = torch.eye(count)
     for layer in layers:
         looks = torch.zeros(count, count + 1)
-        for group in layer.plan(canvas).forward:
-            looks[group.pixels.cpu()[:, None], group.sources.cpu()] = 1
+        looks.scatter_(1, layer.plan(canvas).sources.cpu(), 1)
         sees = ((looks[:, :count] @ sees) > 0).float()
     return sees.bool()

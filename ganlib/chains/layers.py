@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear, pad
 
 from ganlib.chains import masks, orders
-from ganlib.chains.masks import Group, Plan
+from ganlib.chains.masks import Plan
 from ganlib.sizes import whole
 
 
@@ -83,7 +83,7 @@ class MaskedConvolution(nn.Module):
 
     def matrices(self) -> Tensor:
         """The weight as one matrix for each tap: (kernel², inputs, outputs)."""
-        return _taps_first(self.allowed_weight())
+        return self.allowed_weight().permute(2, 3, 1, 0).flatten(0, 1)
 
     def plan(self, canvas: "Whole") -> Plan:
         """Who sees what on this canvas."""
@@ -245,7 +245,7 @@ class Columns:
         """For every pixel, the pixels it sees and the matrix for them, shared by its group."""
         matrices = layer.matrices()
         looks: list[Any] = [None] * (self.height * self.width)
-        for group in layer.plan(self).forward:
+        for group in layer.plan(self).groups:
             weight = matrices[group.taps].flatten(0, 1).T.contiguous()
             for row, pixel in enumerate(group.pixels.tolist()):
                 looks[pixel] = group.sources[row], weight
@@ -296,7 +296,7 @@ def _convolve_lattices(
     reach = layer.kernel // 2 * dilation
     image = x.unflatten(1, (height, width)).permute(0, 3, 1, 2)
     out = None
-    for group in plan.forward:
+    for group in plan.groups:
         top, left = group.corner
         bottom, right = top + group.window.shape[0] - 1, left + group.window.shape[1] - 1
         masked = weight[:, :, top : bottom + 1, left : right + 1] * group.window
@@ -315,7 +315,7 @@ def _convolve_lattices(
         )
         part = conv2d(framed, masked, bias, (down.step, over.step), dilation=dilation)
         part = part.permute(0, 2, 3, 1)
-        if len(plan.forward) == 1:
+        if len(plan.groups) == 1:
             out = part
             break
         if out is None:
@@ -325,55 +325,35 @@ def _convolve_lattices(
 
 
 class _Gathered(torch.autograd.Function):
-    """A matrix product for each group of pixels, on just the taps that it sees.
+    """One gather and one matrix product: every pixel's taps side by side, zeros where masked.
 
-    The gradient with respect to the input is itself such a product over the groups of pixels
-    that are seen from the same places, so nothing is ever scattered. What was gathered is
-    gathered again on the way back rather than kept.
+    The gradient with respect to the input is the same for the pixels that see each pixel, so
+    nothing is ever scattered. What was gathered is gathered again on the way back, not kept.
     """
 
     @staticmethod
     def forward(context: Any, x: Tensor, weight: Tensor, bias: Tensor, plan: Plan) -> Tensor:
         context.save_for_backward(x, weight)
         context.plan = plan
-        out = _products(x, _taps_first(weight), plan.forward)
-        return out + bias
+        return linear(_gather(x, plan.sources), _taps_last(weight), bias)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(context: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = context.saved_tensors
-        matrices = _taps_first(weight)
-        for_x = _products(slope, matrices.transpose(1, 2), context.plan.backward)
-        for_matrices = torch.zeros_like(matrices, memory_format=torch.contiguous_format)
-        padded = _with_outside(x)
-        for group in context.plan.forward:
-            if not len(group.taps):
-                continue
-            seen = _gather(padded, group).flatten(0, 1)
-            at_pixels = slope.index_select(1, group.pixels).flatten(0, 1)
-            product = seen.T @ at_pixels
-            for_matrices[group.taps] += product.unflatten(0, (len(group.taps), -1))
-        for_weight = for_matrices.permute(2, 1, 0).reshape(weight.shape)
+        (x, weight), plan = context.saved_tensors, context.plan
+        for_x = linear(_gather(slope, plan.observers), _taps_last(weight.transpose(0, 1)))
+        seen = _gather(x, plan.sources).flatten(0, 1)
+        for_weight = slope.flatten(0, 1).T @ seen
+        for_weight = for_weight.unflatten(1, (-1, x.shape[2])).mT.reshape(weight.shape)
         return for_x, for_weight, slope.sum(dim=(0, 1)), None
 
 
-def _taps_first(weight: Tensor) -> Tensor:
-    """A kernel as one matrix for each tap: (kernel², inputs, outputs)."""
-    return weight.permute(2, 3, 1, 0).flatten(0, 1)
+def _taps_last(weight: Tensor) -> Tensor:
+    """A kernel, (outputs, inputs, k, k), as one matrix: (outputs, k²·inputs), tap by tap."""
+    return weight.flatten(2).mT.flatten(1)
 
 
-def _gather(padded: Tensor, group: Group) -> Tensor:
-    """What the pixels of a group see: (batch, n, t·channels)."""
-    seen = padded.index_select(1, group.sources.flatten())
-    return seen.view(len(padded), len(group.pixels), -1)
-
-
-def _products(x: Tensor, matrices: Tensor, groups: tuple[Group, ...]) -> Tensor:
-    padded = _with_outside(x)
-    out = x.new_zeros(*x.shape[:2], matrices.shape[2])
-    for group in groups:
-        if len(group.taps):
-            seen = _gather(padded, group)
-            out[:, group.pixels] = seen @ matrices[group.taps].flatten(0, 1)
-    return out
+def _gather(x: Tensor, sources: Tensor) -> Tensor:
+    """What lies under every tap of every pixel: (batch, pixels, taps·channels)."""
+    seen = _with_outside(x).index_select(1, sources.flatten())
+    return seen.view(len(x), len(sources), -1)

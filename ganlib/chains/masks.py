@@ -1,7 +1,8 @@
 """What each pixel may look at: masks of any generation order, kernel and dilation.
 
-Pixels that see the same part of their neighbourhood form a group, and a group is one matrix
-product or, where it is a regular lattice, one dense convolution. `layers` does the arithmetic.
+Pixels that see the same part of their neighbourhood form a group. Where every group is a regular
+lattice, each is one dense convolution; else every pixel gathers what lies under its taps, a pixel
+of zeros where a tap is masked. `layers` does the arithmetic.
 """
 
 from dataclasses import dataclass
@@ -43,27 +44,22 @@ class Group:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a masked convolution visits an image: every pixel is in one group.
+    """How a masked convolution visits an image.
 
-    forward: the groups by what a pixel sees. backward: the groups by where a pixel is seen from,
-    which the gradient with respect to the input needs; there taps are the kernel's positions
-    under which the pixel lies, and sources the pixels that look.
+    groups: the pixels by what they see; every pixel is in one. sources: (pixels, k·k),
+    the pixel under each tap that is seen, height·width where the tap is masked or outside the
+    image. observers: (pixels, k·k), the pixel that sees this one by each tap, or height·width:
+    the gradient with respect to the input is gathered by it.
     """
 
-    forward: tuple[Group, ...]
-    backward: tuple[Group, ...]
+    groups: tuple[Group, ...]
+    sources: Tensor
+    observers: Tensor
 
     @property
     def is_dense(self) -> bool:
         """Whether every group is a lattice, so that strided convolutions do it all."""
-        return all(group.lattice is not None and len(group.taps) for group in self.forward)
-
-    def to(self, device: torch.device | str) -> "Plan":
-        """The same plan on another device."""
-        return Plan(
-            tuple(group.to(device) for group in self.forward),
-            tuple(group.to(device) for group in self.backward),
-        )
+        return all(group.lattice is not None and len(group.taps) for group in self.groups)
 
 
 def raster_mask(kernel: int, include_centre: bool = False) -> Tensor:
@@ -173,16 +169,18 @@ def plan_everywhere(
 # Plans are kept for later, so they must not be tensors of a caller's inference mode.
 @torch.inference_mode(False)
 def _group(sees: Tensor, height: int, width: int, kernel: int, dilation: int, device: str) -> Plan:
-    sources = _neighbours(height, width, kernel, dilation)
-    inside = sources < height * width
+    outside = height * width
+    neighbours = _neighbours(height, width, kernel, dilation)
     # Where a tap falls outside the image, it reads zeros: its mask does not matter.
-    forward = _groups(sees & inside, inside, sources, height, width)
+    inside = neighbours < outside
+    seen = sees & inside
+    groups = tuple(g.to(device) for g in _groups(seen, inside, neighbours, height, width))
     # A pixel lies under tap t of the pixel that its own tap of opposite sign points to.
-    observers = sources.flip(1)
-    padded = torch.cat([sees, torch.zeros(1, kernel**2, dtype=torch.bool)])
-    seen = padded[observers, torch.arange(kernel**2)]
-    backward = _groups(seen, observers < height * width, observers, height, width)
-    return Plan(forward, backward).to(device)
+    lookers = neighbours.flip(1)
+    padded = torch.cat([seen, torch.zeros(1, kernel**2, dtype=torch.bool)])
+    looked_at = padded[lookers, torch.arange(kernel**2)]
+    sources = torch.where(seen, neighbours, outside).to(device)
+    return Plan(groups, sources, torch.where(looked_at, lookers, outside).to(device))
 
 
 def _groups(

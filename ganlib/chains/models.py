@@ -218,63 +218,12 @@ class Head(nn.Sequential):
 
 
 class Stack(Chain):
-    """One stack of masked convolutions: `first`, `place`, `convolutions` and `head`.
-
-    PixelCNN and LMConv set them and differ in the masks alone.
-    """
-
-    def network(self, canvas: Canvas, labels: Tensor | None) -> Tensor:
-        """Masked convolutions, the later ones with residual connections."""
-        x = self.first.look(canvas) + self.place(canvas)
-        for convolution in self.convolutions:
-            x = x + convolution(relu(x), canvas)
-        return self.head(x)
-
-
-def masked(inputs: int, outputs: int, kernel: int, kind: str, colours: int) -> MaskedConvolution:
-    """A masked convolution in raster order, whose mask is of type A or B."""
-    mask = masks.raster_mask(kernel, include_centre=kind == "B" or colours > 1)
-    return MaskedConvolution(inputs, outputs, kernel, kind, mask=mask, colours=colours)
-
-
-class PixelCNN(Stack):
-    """Masked convolutions in raster order (van den Oord et al., 2016a).
+    """One stack of masked convolutions: PixelCNN and LMConv, which differ in the masks alone.
 
     There are `depth` of them: the first of type A with a kernel of side
-    `first_kernel`, the others of type B. width: channels of the features,
-    a multiple of `channels`.
+    `first_kernel`, the others of type B, whose dilations repeat
+    `dilations`. width: channels of the features, a multiple of `channels`.
     """
-
-    def __init__(
-        self,
-        channels: int = 1,
-        levels: int = 2,
-        width: int = 64,
-        depth: int = 10,
-        kernel: int = 3,
-        first_kernel: int = 7,
-    ):
-        sizes = {"width": width, "depth": depth, "kernel": kernel}
-        sizes["first_kernel"] = first_kernel
-        super().__init__(channels, levels, **sizes)
-        self.first = masked(channels, width, first_kernel, "A", channels)
-        self.place = Place(width)
-        self.convolutions = nn.ModuleList()
-        for _ in range(depth - 1):
-            later = masked(width, width, kernel, "B", channels)
-            self.convolutions.append(later)
-        self.head = Head(width, channels, levels)
-
-
-class LMConv(Stack):
-    """PixelCNN with masks that follow any generation order (Jain et al., 2020).
-
-    Every masked convolution is a locally masked one; the dilations of those after the first
-    repeat `dilations`. The network is told where a pixel is and which of its neighbours it may
-    see. width: channels of the features, a multiple of `channels`.
-    """
-
-    any_order = True
 
     def __init__(
         self,
@@ -286,32 +235,80 @@ class LMConv(Stack):
         first_kernel: int = 7,
         dilations: Sequence[int] = (1,),
     ):
-        if isinstance(dilations, str) or not isinstance(dilations, Sequence) or not dilations:
-            raise ValueError(f"dilations={dilations!r}: expected a list of one or more")
-        dilations = [masks.check_dilation(dilation) for dilation in dilations]
-        super().__init__(
-            channels,
-            levels,
-            width=width,
-            depth=depth,
-            kernel=kernel,
-            first_kernel=first_kernel,
-            dilations=dilations,
-        )
-        self.first = MaskedConvolution(channels, width, first_kernel, "A", colours=channels)
-        self.place = Place(width, kernel)
-        self.convolutions = nn.ModuleList(
-            MaskedConvolution(
-                width,
-                width,
-                kernel,
-                "B",
-                dilation=dilations[index % len(dilations)],
-                colours=channels,
-            )
-            for index in range(depth - 1)
-        )
+        dilations = _checked(dilations)
+        sizes = {"width": width, "depth": depth, "kernel": kernel}
+        sizes |= {"first_kernel": first_kernel, "dilations": dilations}
+        super().__init__(channels, levels, **sizes)
+        self.first = self.masked(channels, width, first_kernel, "A")
+        self.place = self.placed(width, kernel)
+        self.convolutions = nn.ModuleList()
+        for index in range(depth - 1):
+            apart = dilations[index % len(dilations)]
+            later = self.masked(width, width, kernel, "B", apart)
+            self.convolutions.append(later)
         self.head = Head(width, channels, levels)
+
+    def masked(
+        self, inputs: int, outputs: int, kernel: int, kind: str, dilation: int = 1
+    ) -> MaskedConvolution:
+        """A convolution with the masks of this chain, of type A or B."""
+        raise NotImplementedError
+
+    def placed(self, width: int, kernel: int) -> Place:
+        """What tells every pixel where it is."""
+        raise NotImplementedError
+
+    def network(self, canvas: Canvas, labels: Tensor | None) -> Tensor:
+        """Masked convolutions, the later ones with residual connections."""
+        x = self.first.look(canvas) + self.place(canvas)
+        for convolution in self.convolutions:
+            x = x + convolution(relu(x), canvas)
+        return self.head(x)
+
+
+class PixelCNN(Stack):
+    """Masked convolutions in raster order (van den Oord et al., 2016a); sizes as for `Stack`."""
+
+    def masked(
+        self, inputs: int, outputs: int, kernel: int, kind: str, dilation: int = 1
+    ) -> MaskedConvolution:
+        """One mask for all pixels: above the centre, and to the left of it."""
+        centre = kind == "B" or self.channels > 1
+        mask = masks.raster_mask(kernel, include_centre=centre)
+        options = {"dilation": dilation, "mask": mask, "colours": self.channels}
+        return MaskedConvolution(inputs, outputs, kernel, kind, **options)
+
+    def placed(self, width: int, kernel: int) -> Place:
+        """Its coordinates."""
+        return Place(width)
+
+
+class LMConv(Stack):
+    """PixelCNN with masks that follow any generation order (Jain et al., 2020); sizes as there.
+
+    Every masked convolution is a locally masked one. The network is told where a pixel is and
+    which of its neighbours it may see.
+    """
+
+    any_order = True
+
+    def masked(
+        self, inputs: int, outputs: int, kernel: int, kind: str, dilation: int = 1
+    ) -> MaskedConvolution:
+        """A mask of its own for every pixel, made from the canvas's order."""
+        options = {"dilation": dilation, "colours": self.channels}
+        return MaskedConvolution(inputs, outputs, kernel, kind, **options)
+
+    def placed(self, width: int, kernel: int) -> Place:
+        """Its coordinates, and which of its neighbours come before it."""
+        return Place(width, kernel)
+
+
+def _checked(dilations: Sequence[int]) -> list[int]:
+    """The dilations as a list; ValueError for none or what is none."""
+    if isinstance(dilations, str) or not isinstance(dilations, Sequence) or not dilations:
+        raise ValueError(f"dilations={dilations!r}: expected a list of one or more")
+    return [masks.check_dilation(dilation) for dilation in dilations]
 
 
 # What is added before a gate: a label's embedding, or nothing.

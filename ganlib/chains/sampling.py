@@ -1,7 +1,8 @@
-"""Drawing images from a chain, pixel by pixel, whole or around what was observed.
+"""Drawing images from a chain, whole or around what was observed, by one of three methods.
 
-With `cached`, a new pixel costs one column of activations (`layers.Columns`); without, it costs
-the whole network. The images are the same.
+"cached" draws pixel by pixel, at one column of activations a pixel (`layers.Columns`). "naive"
+does so at the whole network a pixel. "fixed-point" draws all pixels at once, again and again,
+until none changes. The images are the same.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +16,9 @@ from ganlib.chains.models import WHOLE_NUMBERS, Chain
 from ganlib.runtime import full_precision
 from ganlib.sizes import whole
 
+METHODS = ("cached", "naive", "fixed-point")
+Watch = Callable[[int, Tensor], None]
+
 
 def sample(
     model: Chain,
@@ -23,66 +27,116 @@ def sample(
     observed: Tensor | None = None,
     mask: Tensor | None = None,
     generator: torch.Generator | None = None,
-    cached: bool = True,
+    method: str = "cached",
     *,
     size: tuple[int, int] = (28, 28),
     labels: Tensor | None = None,
-    watch: Callable[[int, Tensor], None] | None = None,
+    watch: Watch | None = None,
 ) -> Tensor:
     """Draw images, or complete observed ones.
 
     count: how many images. order: the generation order, default the model's own. observed: images
     to complete, (count, channels, height, width) or one (channels, height, width) for all, whole
-    numbers; mask: (height, width), bool, True where they were observed. Every other pixel is
-    drawn given those before it in the order: for p(rest | observed) the order must visit the
-    observed pixels first (`orders.region_last`). generator: the source of the random numbers,
-    default torch's global one; it lives on the CPU. cached: remember activations rather than
-    compute the network anew for every pixel. size: (height, width), unless observed gives it.
-    labels: (count,), for a class-conditional model. watch: called after each pixel with the
-    number of pixels known so far and the images.
+    numbers; mask: (height, width), bool, True where they were observed. The order must visit the
+    observed pixels first (`orders.region_last` makes such an order), so that the others are drawn
+    from p(rest | observed). generator: the source of the random numbers, default torch's global
+    one; it lives on the CPU. method: "cached" remembers activations, "naive" computes the network
+    anew for every pixel, and "fixed-point" computes it for all pixels at once and repeats that
+    until no pixel changes (Wiggers and Hoogeboom, 2020): at most as often as there are values to
+    draw, and once more. size: (height, width), unless observed gives it. labels: (count,), for a
+    class-conditional model. watch: called with the number of pixels known so far and the images,
+    after each pixel; under "fixed-point" with the number of times that the network was asked,
+    after each time.
 
     Returns int64 images (count, channels, height, width) on the model's device. The same random
-    numbers give the same images either way, up to the rounding of probabilities: a draw that
+    numbers give the same images by every method, up to the rounding of probabilities: a draw that
     falls within it (about 1e-7 in float32) of a level's edge may differ. It draws outside of any
-    autocast and without TF32. Raises ValueError for an order, observed images, a mask or labels
-    that do not fit, and where a pixel's probabilities are not numbers.
+    autocast and without TF32. Raises ValueError for a method that is not known, an order, observed
+    images, a mask or labels that do not fit, and where a pixel's probabilities are not numbers.
     """
+    if method not in METHODS:
+        raise ValueError(f"method={method!r} is not known: choose from {', '.join(METHODS)}")
     height, width = _size(size, observed)
     count, order = whole("count", count), model.checked(order, height, width)
     images, known = _start(model, count, observed, mask, height, width)
     home = images.device
     labels = model.checked_labels(labels, count)
     labels = None if labels is None else labels.to(home)
-    positions = orders.positions(order, width).tolist()
-    seen_first = next((i for i, pixel in enumerate(positions) if not known[pixel]), len(positions))
     # A number for each pixel, whatever the order, so that orders can be compared.
     numbers = torch.rand(count, model.channels, height, width, generator=generator)
     numbers = numbers.to(home)
-    totals: list[tuple[int, Tensor]] = []
+    _check_first(order, known)
     was_training = model.training
     model.eval()
     try:
         with torch.no_grad(), full_precision(home):
-            logits_at = (_cached if cached else _afresh)(model, images, order, labels, seen_first)
-            for drawn, pixel in enumerate(positions[seen_first:], start=seen_first + 1):
-                row, column = divmod(pixel, width)
-                if known[pixel]:
-                    logits_at(pixel)
-                else:
-                    for channel in range(model.channels):
-                        levels, total = _draw(
-                            logits_at(pixel)[:, channel], numbers[:, channel, row, column]
-                        )
-                        images[:, channel, row, column] = levels
-                        totals.append((pixel, total))
-                # Once a row's worth of pixels: a GPU would wait for every answer.
-                if len(totals) >= width * model.channels or drawn == len(positions):
-                    _check_totals(totals, width)
-                    totals.clear()
-                if watch is not None:
-                    watch(drawn, images)
+            if method == "fixed-point":
+                return _by_fixed_point(model, images, order, known, numbers, labels, watch)
+            logits_at = (_cached if method == "cached" else _afresh)(
+                model, images, order, labels, int(known.sum())
+            )
+            return _by_pixel(images, order, known, numbers, logits_at, watch)
     finally:
         model.train(was_training)
+
+
+def _by_pixel(
+    images: Tensor,
+    order: Tensor,
+    known: Tensor,
+    numbers: Tensor,
+    logits_at: Callable[[int], Tensor],
+    watch: Watch | None,
+) -> Tensor:
+    """The images, drawn one channel of one pixel after the other."""
+    channels, _, width = images.shape[1:]
+    positions, first = orders.positions(order, width).tolist(), int(known.sum())
+    totals: list[tuple[int, Tensor]] = []
+    for drawn, pixel in enumerate(positions[first:], start=first + 1):
+        row, column = divmod(pixel, width)
+        for channel in range(channels):
+            levels, total = _draw(logits_at(pixel)[:, channel], numbers[:, channel, row, column])
+            images[:, channel, row, column] = levels
+            totals.append((pixel, total))
+        # Once a row's worth of pixels: a GPU would wait for every answer.
+        if len(totals) >= width * channels or drawn == len(positions):
+            _check_totals(totals, width)
+            totals.clear()
+        if watch is not None:
+            watch(drawn, images)
+    return images
+
+
+def _by_fixed_point(
+    model: Chain,
+    images: Tensor,
+    order: Tensor,
+    known: Tensor,
+    numbers: Tensor,
+    labels: Tensor | None,
+    watch: Watch | None,
+) -> Tensor:
+    """The images, drawn all at once until a further time changes nothing.
+
+    Each time the values that depend on settled ones alone are settled too, so that the first k in
+    the order are right after k times. An image that no longer changes is not computed again.
+    """
+    moving, asked = torch.arange(len(images), device=images.device), 0
+    while len(moving):
+        before = images[moving]
+        logits = model(before, order, None if labels is None else labels[moving])
+        levels, totals = _draw(logits.permute(0, 2, 3, 4, 1), numbers[moving])
+        after = torch.where(known, before, levels)
+        images[moving] = after
+        asked += 1
+        if watch is not None:
+            watch(asked, images)
+        still = (after != before).flatten(1).any(dim=1)
+        settled = totals[~still][:, :, ~known]
+        if settled.isnan().any():
+            where = (~known).nonzero()[settled.isnan().any(dim=0).any(dim=0)][0]
+            raise _no_numbers(*where.tolist())
+        moving = moving[still]
     return images
 
 
@@ -123,12 +177,12 @@ def _cached(
 
 
 def _draw(logits: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
-    """Levels by inverting the distribution function: (count, levels) and (count,) to (count,).
+    """Levels by inverting the distribution function: (..., levels) and (...) to (...).
 
     Returns with them what the probabilities sum to, NaN where the logits are no distribution's.
     """
-    below = logits.softmax(dim=1).cumsum(dim=1)
-    return (below[:, :-1] <= numbers[:, None]).sum(dim=1), below[:, -1]
+    below = logits.softmax(dim=-1).cumsum(dim=-1)
+    return (below[..., :-1] <= numbers[..., None]).sum(dim=-1), below[..., -1]
 
 
 def _check_totals(totals: list[tuple[int, Tensor]], width: int) -> None:
@@ -138,9 +192,22 @@ def _check_totals(totals: list[tuple[int, Tensor]], width: int) -> None:
     amiss = torch.stack([total for _, total in totals]).isnan().any(dim=1)
     if amiss.any():
         pixel, _ = totals[int(amiss.nonzero()[0])]
+        raise _no_numbers(*divmod(pixel, width))
+
+
+def _no_numbers(row: int, column: int) -> ValueError:
+    return ValueError(
+        f"the probabilities at pixel {(row, column)} are not numbers (nan): are the chain's "
+        "weights finite?"
+    )
+
+
+def _check_first(order: Tensor, known: Tensor) -> None:
+    """ValueError unless the order visits the known pixels before all others."""
+    if not orders.visits_last(order, ~known.cpu()):
         raise ValueError(
-            f"the probabilities at pixel {divmod(pixel, width)} are not numbers (nan): are the "
-            "chain's weights finite?"
+            "the order visits some observed pixel after one that is not observed, so it does not "
+            "draw from p(rest | observed): expected an order such as region_last(order, ~mask)"
         )
 
 
@@ -170,14 +237,14 @@ def _start(
     mask: Tensor | None,
     height: int,
     width: int,
-) -> tuple[Tensor, list[bool]]:
-    """Images to begin with and which pixels, row by row, are known; ValueError if amiss."""
+) -> tuple[Tensor, Tensor]:
+    """Images to begin with and which pixels, (height, width), are known; ValueError if amiss."""
     home = next(model.parameters()).device
     if (observed is None) != (mask is None):
         raise ValueError("observed images and the mask of observed pixels go together")
     images = torch.zeros(count, model.channels, height, width, dtype=torch.long, device=home)
     if observed is None:
-        return images, [False] * (height * width)
+        return images, torch.zeros(height, width, dtype=torch.bool, device=home)
     if not isinstance(mask, Tensor) or mask.shape != (height, width) or mask.dtype != torch.bool:
         raise ValueError(
             f"mask is {orders.described(mask)}: expected bool of shape ({height}, {width}), True "
@@ -197,4 +264,4 @@ def _start(
             f"observed pixels go from {int(values.min())} to {int(values.max())}: expected "
             f"whole numbers from 0 to {model.levels - 1}"
         )
-    return images + values, mask.flatten().tolist()
+    return images + values, mask

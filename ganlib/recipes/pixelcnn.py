@@ -14,6 +14,8 @@ def pixelcnn_binary(name: str, run: Run) -> Recipe:
     chain = PixelCNN(
         width=run.pick(smoke=12, book=64, paper=paper(run, gpu=128, cpu=64)),
         depth=run.pick(smoke=3, book=10, paper=paper(run, gpu=16, cpu=10)),
+        # Wide enough to see most of a digit above and beside a pixel.
+        dilations=(1, 2, 4),
     )
     rounds = run.pick(smoke=250, book=300, paper=paper(run, gpu=60_000, cpu=9_000))
     return likelihood(name, run, chain, binarized_mnist(), rounds)

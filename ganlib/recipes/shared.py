@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from ganlib.chains import Chain, MaximumLikelihood
+from ganlib.datasets import tossed
 from ganlib.optimisers import Muon, adam, cosine
 from ganlib.play import Recipe
 from ganlib.recipes.measures import held_out, negative_log_likelihood
@@ -47,15 +48,22 @@ def likelihood(
     images: Tensor,
     rounds: int,
     generation_orders: Sequence[Tensor] | None = None,
+    grey: Tensor | None = None,
 ) -> Recipe:
-    """Maximum likelihood, with an average of the weights."""
+    """Maximum likelihood, with an average of the weights.
+
+    grey: the images' grey levels, if their coins are to be tossed afresh for each minibatch.
+    """
     size = run.pick(smoke=16, book=32, paper=paper(run, gpu=128, cpu=32))
     game = run.place(MaximumLikelihood(chain, generation_orders))
     training, rest = held_out(run, images)
+    if grey is not None:
+        training, _ = held_out(run, grey)
+    prepare = None if grey is None else tossed
     return Recipe(
         name=name,
         game=game,
-        stream=minibatches(run, training, size=size),
+        stream=minibatches(run, training, size=size, prepare=prepare),
         optimisers={"chain": fitting_optimiser(run, chain)},
         rounds=rounds,
         averages={"chain": run.pick(smoke=0.9, book=0.99, paper=0.999)},
