@@ -43,18 +43,36 @@ class DCGANDiscriminator(Layers):
     The logit is log D(x) - log(1 - D(x)): a sigmoid turns it into the probability D(x).
     normalized: with batch normalization. Without, the answer to one image does not depend on the
     others in its batch, which a penalty on the gradient at each image needs (Gulrajani et al.,
-    2017, section 4). Raises ValueError for sizes of which there is none.
+    2017, section 4). features: the units of a layer between the convolutions and the logit, 0 for
+    none. Raises ValueError for sizes of which there is none.
     """
 
-    def __init__(self, side: int = 28, channels: int = 1, width: int = 64, normalized: bool = True):
+    def __init__(
+        self,
+        side: int = 28,
+        channels: int = 1,
+        width: int = 64,
+        normalized: bool = True,
+        features: int = 0,
+    ):
         halvings, base = halved(side)
         side, channels, width = int(side), whole("channels", channels), whole("width", width)
         if not isinstance(normalized, bool):
             raise ValueError(f"normalized={normalized!r}: expected True or False")
-        settings = {"side": side, "channels": channels, "width": width, "normalized": normalized}
+        features = whole("features", features, 0)
         layers = shrinking(channels, width, halvings, base, normalized)
+        if features:
+            seen = width * 2 ** (halvings - 1) * base**2
+            dense = flattened(seen, features, normalized)
+            layers[-2:] = [*dense, nn.Linear(features, 1), nn.Flatten(0)]
         super().__init__(*layers, Float())
-        self.settings = settings
+        self.settings = {
+            "side": side,
+            "channels": channels,
+            "width": width,
+            "normalized": normalized,
+            "features": features,
+        }
         _initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -76,8 +94,8 @@ class DCGANTrunk(Layers):
         width, features = whole("width", width), whole("features", features)
         convolutions = shrinking(channels, width, halvings, base, normalized=True)[:-2]
         seen = width * 2 ** (halvings - 1) * base**2
-        dense = [nn.Flatten(1), nn.Linear(seen, features, bias=False), nn.BatchNorm1d(features)]
-        super().__init__(*convolutions, *dense, nn.LeakyReLU(0.2), Float())
+        dense = flattened(seen, features, normalized=True)
+        super().__init__(*convolutions, *dense, Float())
         self.settings = {
             "side": side,
             "channels": channels,
@@ -123,6 +141,14 @@ def shrinking(
             layers += [nn.BatchNorm2d(width)]
     layers += [nn.LeakyReLU(0.2, inplace=True)]
     return [*layers, nn.Conv2d(width, 1, base), nn.Flatten(0)]
+
+
+def flattened(seen: int, features: int, normalized: bool) -> list[nn.Module]:
+    """A layer of `features` units upon all that the convolutions give, `seen` numbers an image."""
+    layers = [nn.Flatten(1), nn.Linear(seen, features, bias=not normalized)]
+    if normalized:
+        layers += [nn.BatchNorm1d(features)]
+    return [*layers, nn.LeakyReLU(0.2)]
 
 
 def halved(side: int) -> tuple[int, int]:

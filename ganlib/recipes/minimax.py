@@ -14,32 +14,27 @@ from ganlib.runtime import Run
 
 @recipe
 def minimax_mnist(name: str, run: Run) -> Recipe:
-    """A DCGAN pair on MNIST: non-saturating loss, labels 0.9 and 0."""
-    width = run.pick(smoke=8, book=32, paper=64)
-    size = run.pick(smoke=32, book=64, paper=paper(run, gpu=128, cpu=64))
-    slow = paper(run, gpu=2e-4, cpu=4e-4)
+    """A DCGAN pair on MNIST, whose discriminator looks at features before it answers."""
+    width = run.pick(smoke=8, book=32, paper=paper(run, gpu=64, cpu=32))
+    wide = paper(run, gpu=1024, cpu=256)
+    features = run.pick(smoke=32, book=256, paper=wide)
+    generator = DCGANGenerator(noise_size=16, width=width)
+    discriminator = DCGANDiscriminator(width=width, features=features)
+    game = run.place(NonSaturating(generator, discriminator, 16))
+    images, rest = held_out(run, mnist("train")[0])
+    slow = paper(run, gpu=2e-4, cpu=2e-3)
     rate = run.pick(smoke=2e-3, book=2e-3, paper=slow)
-    long = paper(run, gpu=40_000, cpu=20_000)
-    rounds = run.pick(smoke=60, book=3600, paper=long)
     decay = run.pick(smoke=0.9, book=0.995, paper=0.999)
-    noise = 64
-    generator = DCGANGenerator(noise, width=width)
-    discriminator = DCGANDiscriminator(width=width)
-    game = NonSaturating(generator, discriminator, noise, real_label=0.9)
-    run.place(game)
-    images, _ = mnist("train")
+    long = paper(run, gpu=50_000, cpu=10_000)
     return Recipe(
         name=name,
         game=game,
-        stream=minibatches(run, images, size=size, prepare=to_signed_unit),
-        optimisers={
-            "discriminator": adam(discriminator, rate),
-            "generator": adam(generator, rate),
-        },
-        rounds=rounds,
+        stream=minibatches(run, images, size=64, prepare=to_signed_unit),
+        optimisers={n: adam(p, rate) for n, p in game.players.items()},
+        rounds=run.pick(smoke=60, book=3000, paper=long),
         averages={"generator": decay},
-        schedule=cosine,
         precision=run.precision,
+        measure=distance_of_digits(rest, game.noise, run),
     )
 
 
