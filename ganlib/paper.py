@@ -9,6 +9,7 @@ two hours of one core.
 """
 
 import argparse
+import math
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -100,8 +101,13 @@ def _ship(
     if before:
         for network, _ in before.values():
             run.place(network)
-        rival = measure.of({player: network for player, (network, _) in before.items()})
-        words += f", shipped {rival:.3f}"
+        try:
+            rival = measure.of({player: network for player, (network, _) in before.items()})
+            words += f", shipped {rival:.3f}"
+        except ValueError as error:
+            # The recipe has changed, and what is shipped takes other inputs.
+            rival = math.inf
+            words += f", shipped does not fit the recipe any more ({error})"
         if not found < rival:
             print(f"{words}: not better, nothing changes")
             return False

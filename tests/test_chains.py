@@ -443,6 +443,26 @@ def test_a_chain_can_be_built_again_from_its_settings(name, order_name):
     assert torch.equal(again(images, order, labels), chain(images, order, labels))
 
 
+@pytest.mark.parametrize("kind", [PixelCNN, LMConv])
+def test_chains_of_other_dilations_do_not_go_on_from_each_other(kind, tmp_path):
+    def recipe(dilations):
+        torch.manual_seed(0)
+        chain = kind(width=4, depth=3, first_kernel=3, dilations=dilations)
+        return Recipe(
+            name="a chain",
+            game=MaximumLikelihood(chain),
+            stream=Minibatches(torch.zeros(4, 1, 3, 3, dtype=torch.uint8), size=2),
+            optimisers={"chain": adam(chain, 1e-3)},
+            rounds=1,
+        )
+
+    run, path = start("smoke", "cpu"), tmp_path / "state.safetensors"
+    play(recipe((1, 2)), run, checkpoint=path, show=False)
+    # Their weights have the same shapes.
+    with pytest.raises(CheckpointError, match="networks"):
+        play(recipe((1, 3)), run, checkpoint=path, show=False)
+
+
 def test_images_and_chains_that_do_not_fit_are_refused():
     chain = make("plain", channels=3)
     message = r"expected whole numbers of shape \(batch, 3, height, width\)"

@@ -85,6 +85,12 @@ class MaskedConvolution(nn.Module):
         """The weight as one matrix for each tap: (kernel², inputs, outputs)."""
         return self.allowed_weight().permute(2, 3, 1, 0).flatten(0, 1)
 
+    def extra_repr(self) -> str:
+        """Sizes, kind and dilation, by which a run also tells its checkpoints from others'."""
+        outputs, inputs = self.weight.shape[:2]
+        sides = f"{inputs}, {outputs}, kernel={self.kernel}, kind={self.kind!r}"
+        return f"{sides}, dilation={self.dilation}"
+
     def plan(self, canvas: "Whole") -> Plan:
         """Who sees what on this canvas."""
         sizes = canvas.height, canvas.width, self.kernel, self.dilation
