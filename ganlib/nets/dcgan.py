@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from ganlib.nets.inputs import check_images, check_noise
 from ganlib.nets.perceptrons import Float, Layers
@@ -14,20 +15,30 @@ class DCGANGenerator(Layers):
     Strided transposed convolutions with batch normalization (Radford et al., 2016). The side is
     halved as often as it stays whole and at least 4: 28 grows from 7, and 32 from 4. `width` is
     the number of channels before the last layer; it doubles with each layer towards the noise.
-    Raises ValueError for sizes of which there is none.
+    choices: if not 0, the noise goes through `Choice` first. Raises ValueError for sizes of which
+    there is none, or as many choices as noise.
     """
 
-    def __init__(self, noise_size: int = 64, side: int = 28, channels: int = 1, width: int = 64):
+    def __init__(
+        self,
+        noise_size: int = 64,
+        side: int = 28,
+        channels: int = 1,
+        width: int = 64,
+        choices: int = 0,
+    ):
         halvings, base = halved(side)
         noise_size, channels = whole("noise_size", noise_size), whole("channels", channels)
         side, width = int(side), whole("width", width)
+        choices = whole("choices", choices, 0, noise_size - 1)
         layers = growing(noise_size, base, halvings, channels, width)
-        super().__init__(*layers, Float())
+        super().__init__(*([Choice(choices)] if choices else []), *layers, Float())
         self.settings = {
             "noise_size": noise_size,
             "side": side,
             "channels": channels,
             "width": width,
+            "choices": choices,
         }
         _initialise(self)
 
@@ -35,6 +46,25 @@ class DCGANGenerator(Layers):
         """The images; ValueError for noise of another size."""
         check_noise(noise, self.settings)
         return super().forward(noise)
+
+
+class Choice(nn.Module):
+    """Noise (batch, n) to a choice among `choices`, and quieter noise; the same size.
+
+    Of the first `choices` numbers only the largest counts: it becomes 1, the others 0. Of noise
+    from N(0, I) each choice comes as often as any other, independently of the rest, which is
+    multiplied by `scale`. So a generator need not lead over from one kind of image to another.
+    """
+
+    def __init__(self, choices: int, scale: float = 0.25):
+        super().__init__()
+        self.choices, self.scale = choices, scale
+
+    def forward(self, noise: Tensor) -> Tensor:
+        """The choice as a one-hot vector, then the quieter numbers."""
+        chosen = noise[:, : self.choices].argmax(1)
+        quiet = self.scale * noise[:, self.choices :]
+        return torch.cat([one_hot(chosen, self.choices).to(noise), quiet], 1)
 
 
 class DCGANDiscriminator(Layers):

@@ -14,13 +14,13 @@ from ganlib.runtime import Run
 
 @recipe
 def minimax_mnist(name: str, run: Run) -> Recipe:
-    """A DCGAN pair on MNIST, whose discriminator looks at features before it answers."""
+    """A DCGAN pair on MNIST; G begins with a choice, D looks at features of the whole image."""
     width = run.pick(smoke=8, book=32, paper=paper(run, gpu=64, cpu=32))
     wide = paper(run, gpu=1024, cpu=256)
     features = run.pick(smoke=32, book=256, paper=wide)
-    generator = DCGANGenerator(noise_size=16, width=width)
+    generator = DCGANGenerator(noise_size=26, width=width, choices=10)
     discriminator = DCGANDiscriminator(width=width, features=features)
-    game = run.place(NonSaturating(generator, discriminator, 16))
+    game = run.place(NonSaturating(generator, discriminator, 26))
     images, rest = held_out(run, mnist("train")[0])
     slow = paper(run, gpu=2e-4, cpu=2e-3)
     rate = run.pick(smoke=2e-3, book=2e-3, paper=slow)
