@@ -28,6 +28,7 @@ from ganlib.chains import (
     pixel_log_likelihoods,
 )
 from ganlib.chains.layers import MaskedConvolution, Whole, WithinPixel, colour_mask
+from ganlib.checkpoints import CheckpointError
 from ganlib.optimisers import adam
 from ganlib.play import Recipe, play
 from ganlib.streams import Minibatches
@@ -456,7 +457,7 @@ def test_chains_of_other_dilations_do_not_go_on_from_each_other(kind, tmp_path):
             rounds=1,
         )
 
-    run, path = start("smoke", "cpu"), tmp_path / "state.safetensors"
+    run, path = runtime.start("smoke", "cpu"), tmp_path / "state.safetensors"
     play(recipe((1, 2)), run, checkpoint=path, show=False)
     # Their weights have the same shapes.
     with pytest.raises(CheckpointError, match="networks"):

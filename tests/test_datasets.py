@@ -34,6 +34,7 @@ from ganlib.datasets import (
     read_known,
     stacked_mnist,
     to_signed_unit,
+    tossed,
 )
 from ganlib.paths import data_folder
 from ganlib.streams import Draws, Minibatches, Together
@@ -733,3 +734,19 @@ def test_the_swiss_roll_lies_on_its_spiral():
     for wrong in (0, -1, float("nan")):
         with pytest.raises(ValueError, match="scale"):
             SwissRoll(wrong)
+
+
+def test_fresh_coins_are_ink_as_often_as_the_intensity_says():
+    torch.manual_seed(0)
+    grey = torch.tensor([0, 64, 128, 254, 255], dtype=torch.uint8).repeat(20_000, 1)
+    first, second = tossed(grey), tossed(grey)
+    assert first.dtype == torch.uint8 and first.shape == grey.shape
+    shares = first.double().mean(0)
+    expected = torch.tensor([0, 64, 128, 254, 255]) / 255
+    assert shares[0] == 0 and shares[-1] == 1
+    torch.testing.assert_close(shares, expected.double(), atol=0.015, rtol=0)
+    # Another toss, of the same chances as the coins that were tossed once.
+    assert (first != second).any()
+    for wrong in (grey.float(), grey.tolist()):
+        with pytest.raises(ValueError, match="expected grey levels as bytes"):
+            tossed(wrong)

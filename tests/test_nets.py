@@ -33,6 +33,7 @@ from ganlib.nets import (
     SmallGenerator,
     Translator,
 )
+from ganlib.nets.dcgan import Choice
 
 
 def parameter_count(network):
@@ -500,3 +501,32 @@ def test_a_reader_gives_logits_and_unit_vectors():
 def test_translation_networks_refuse_sizes_of_which_there_is_none(build):
     with pytest.raises(ValueError, match="expected a whole number"):
         build()
+
+
+def test_a_choice_is_the_largest_number_and_each_comes_as_often():
+    torch.manual_seed(0)
+    noise = torch.randn(20_000, 7)
+    chosen = Choice(4, 0.5)(noise)
+    assert torch.equal(chosen[:, 4:], 0.5 * noise[:, 4:])
+    assert torch.equal(chosen[:, :4].argmax(1), noise[:, :4].argmax(1))
+    assert torch.equal(chosen[:, :4].sum(1), torch.ones(20_000))
+    torch.testing.assert_close(chosen[:, :4].mean(0), torch.full((4,), 0.25), atol=0.015, rtol=0)
+    generator = DCGANGenerator(7, 8, width=2, choices=4)
+    # Only the choice counts of the first numbers, not how large they are.
+    louder = torch.cat([3 * noise[:8, :4], noise[:8, 4:]], 1)
+    assert torch.equal(generator(louder), generator(noise[:8]))
+    for wrong in (7, -1, 2.5, True):
+        with pytest.raises(ValueError, match="choices"):
+            DCGANGenerator(7, 8, width=2, choices=wrong)
+
+
+def test_a_discriminator_may_look_at_features_before_it_answers():
+    for normalized in (True, False):
+        plain = DCGANDiscriminator(8, width=2, normalized=normalized)
+        wide = DCGANDiscriminator(8, width=2, normalized=normalized, features=5)
+        assert wide(torch.randn(3, 1, 8, 8)).shape == (3,)
+        kernel = 2 * 4 * 4
+        gained = kernel * 5 + (10 if normalized else 5) + 5 + 1 - kernel - 1
+        assert parameter_count(wide) - parameter_count(plain) == gained
+    with pytest.raises(ValueError, match="features"):
+        DCGANDiscriminator(8, features=-1)

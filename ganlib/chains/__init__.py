@@ -1,6 +1,7 @@
 """Autoregressive models of images: orders, masks, networks, likelihoods, and fast sampling."""
 
 from ganlib.chains import masks, orders
+from ganlib.chains.coding import decode, encode
 from ganlib.chains.fitting import MaximumLikelihood
 from ganlib.chains.influence import blind_spot, influence, receptive_field
 from ganlib.chains.likelihood import (
@@ -21,6 +22,8 @@ __all__ = [
     "PixelCNN",
     "bits_per_dimension",
     "blind_spot",
+    "decode",
+    "encode",
     "ensemble_log_likelihood",
     "influence",
     "log_likelihood",

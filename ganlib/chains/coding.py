@@ -1,0 +1,177 @@
+"""Images to bits and back without loss, at the cost that a chain gives them.
+
+An arithmetic coder (Witten, Neal and Cleary, 1987) narrows an interval of whole numbers by the
+probability of each value in turn. It needs as many bits as the chain's -log2 p, and at most a few
+more for the whole stream.
+"""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from ganlib.chains import orders
+from ganlib.chains.layers import Columns
+from ganlib.chains.models import Chain
+from ganlib.runtime import full_precision
+from ganlib.sizes import whole
+
+# Whole numbers of 32 bits, of which an interval always spans a quarter; probabilities of 16.
+TOP, HALF, QUARTER = 2**32 - 1, 2**31, 2**30
+TOTAL = 2**16
+
+
+class Encoder:
+    """Intervals of probability to bits."""
+
+    def __init__(self) -> None:
+        self.bits: list[int] = []
+        self.low, self.high, self.pending = 0, TOP, 0
+
+    def narrow(self, below: int, above: int) -> None:
+        """Go on in the part from below / TOTAL to above / TOTAL of the interval."""
+        span = self.high - self.low + 1
+        self.high = self.low + span * above // TOTAL - 1
+        self.low += span * below // TOTAL
+        while True:
+            if self.high < HALF:
+                self._put(0)
+            elif self.low >= HALF:
+                self._put(1)
+                self.low, self.high = self.low - HALF, self.high - HALF
+            elif self.low >= QUARTER and self.high < 3 * QUARTER:
+                # Around the middle: which half it is will be known later.
+                self.pending += 1
+                self.low, self.high = self.low - QUARTER, self.high - QUARTER
+            else:
+                return
+            self.low, self.high = 2 * self.low, 2 * self.high + 1
+
+    def finish(self) -> list[int]:
+        """The bits, with two more that say where in the last interval the number lies."""
+        self.pending += 1
+        self._put(int(self.low >= QUARTER))
+        return self.bits
+
+    def _put(self, bit: int) -> None:
+        self.bits += [bit] + self.pending * [1 - bit]
+        self.pending = 0
+
+
+class Decoder:
+    """Bits to the levels whose intervals an `Encoder` was given."""
+
+    def __init__(self, bits: list[int]):
+        self.bits = iter(bits)
+        self.low, self.high, self.code = 0, TOP, 0
+        for _ in range(32):
+            self.code = 2 * self.code + self._next()
+
+    def level(self, below: list[int]) -> int:
+        """The level whose part of the interval holds the number: below[l] to below[l + 1]."""
+        span = self.high - self.low + 1
+        share = ((self.code - self.low + 1) * TOTAL - 1) // span
+        level = next(i for i, above in enumerate(below[1:]) if share < above)
+        self.high = self.low + span * below[level + 1] // TOTAL - 1
+        self.low += span * below[level] // TOTAL
+        while self.high < HALF or self.low >= HALF or self._around_the_middle():
+            shift = 0 if self.high < HALF else HALF if self.low >= HALF else QUARTER
+            self.low, self.high = 2 * (self.low - shift), 2 * (self.high - shift) + 1
+            self.code = 2 * (self.code - shift) + self._next()
+        return level
+
+    def _around_the_middle(self) -> bool:
+        return self.low >= QUARTER and self.high < 3 * QUARTER
+
+    def _next(self) -> int:
+        return next(self.bits, 0)
+
+
+def encode(chain: Chain, images: Tensor, order: Tensor | None = None) -> bytes:
+    """Images as one stream of bytes, from which `decode` makes them again.
+
+    images: (count, channels, height, width), levels of the chain, which is without classes. order:
+    as for `sample`. The length is close to the images' -log2 p(x), together. Both sides must
+    compute the same probabilities: the same weights, machine and version of torch.
+    Raises ValueError for images or an order that do not fit.
+    """
+    chain.check_images(images)
+    chain.check_levels(images)
+    encoder, known = Encoder(), images.long()
+
+    def code(below: Tensor, at: tuple[int, int, int]) -> Tensor:
+        levels = known[:, *at]
+        for row, level in zip(below.tolist(), levels.tolist(), strict=True):
+            encoder.narrow(row[level], row[level + 1])
+        return levels
+
+    _walk(chain, len(images), order, images.shape[2:], code)
+    bits = encoder.finish()
+    bits += -len(bits) % 8 * [0]
+    return int("1" + "".join(map(str, bits)), 2).to_bytes(len(bits) // 8 + 1)[1:]
+
+
+def decode(
+    chain: Chain,
+    stream: bytes,
+    count: int,
+    order: Tensor | None = None,
+    size: tuple[int, int] = (28, 28),
+) -> Tensor:
+    """The images that `encode` was given, int64, (count, channels, height, width)."""
+    text = "".join(f"{byte:08b}" for byte in stream)
+    decoder = Decoder([int(bit) for bit in text])
+
+    def code(below: Tensor, at: tuple[int, int, int]) -> Tensor:
+        return torch.tensor([decoder.level(row) for row in below.tolist()])
+
+    return _walk(chain, whole("count", count), order, size, code)
+
+
+def _walk(
+    chain: Chain,
+    count: int,
+    order: Tensor | None,
+    size: tuple[int, int],
+    code: Callable[[Tensor, tuple[int, int, int]], Tensor],
+) -> Tensor:
+    """Go through all values in turn; `code` is told the parts of each, and tells the levels."""
+    order = chain.checked(order, *size)
+    home = next(chain.parameters()).device
+    images = torch.zeros(count, chain.channels, *size, dtype=torch.long, device=home)
+    was_training = chain.training
+    chain.eval()
+    try:
+        with torch.no_grad(), full_precision(home):
+            for at, logits in _columns(chain, images, order):
+                images[:, *at] = code(_parts(logits), at).to(home)
+    finally:
+        chain.train(was_training)
+    return images
+
+
+def _columns(
+    chain: Chain, images: Tensor, order: Tensor
+) -> Iterator[tuple[tuple[int, int, int], Tensor]]:
+    """Every channel of every pixel in turn, and its logits (count, levels)."""
+    canvas = Columns(chain.canvas(images, order))
+    width = images.shape[3]
+    for pixel in orders.positions(order, width).tolist():
+        row, column = divmod(pixel, width)
+        for channel in range(chain.channels):
+            canvas.at((pixel,))
+            logits = chain.logits(canvas)[:, 0].unflatten(1, (chain.channels, chain.levels))
+            yield (channel, row, column), logits[:, channel]
+            canvas.paint(pixel, chain.encode(images.flatten(2)[:, :, pixel : pixel + 1]))
+
+
+def _parts(logits: Tensor) -> Tensor:
+    """(count, levels) to where each level's part begins and ends, (count, levels + 1), to TOTAL.
+
+    No part is empty: each has one of TOTAL, and its share of the rest.
+    """
+    shares = logits.double().softmax(dim=1).cumsum(dim=1)
+    levels = torch.arange(1, shares.shape[1] + 1, device=shares.device)
+    below = (shares * (TOTAL - shares.shape[1])).long() + levels
+    below[:, -1] = TOTAL
+    return torch.cat([below.new_zeros(len(below), 1), below], dim=1).cpu()
