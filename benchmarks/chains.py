@@ -20,6 +20,7 @@ from benchmarks.rows import row
 from ganlib.chains import PixelCNN, masks, orders, sample
 from ganlib.chains.layers import MaskedConvolution, Whole
 from ganlib.runtime import Run
+from ganlib.shipped import trained_chain
 
 BATCH, INPUTS, OUTPUTS, SIDE = 32, 64, 128, 28
 BLOCKS, STEPS = 5, 3
@@ -142,7 +143,17 @@ def _sampler_rows(run: Run) -> list[dict]:
         "ratio": pixel_times[0] / pixel_times[-1],
         "unit": f"ms a pixel, {SIDES[-1]}² beside {SIDES[0]}²",
     }
-    return [*found, linear]
+    return [*found, linear, _at_once_row(run)]
+
+
+def _at_once_row(run: Run) -> dict:
+    """All pixels at once until none changes, beside one after the other, by a trained chain."""
+    chain = trained_chain("pixelcnn-binary")[0].to(run.device).eval()
+    pair = [
+        _seconds(lambda: sample(chain, COUNT, method=method), 1, run)  # noqa: B023
+        for method in ("fixed-point", "cached")
+    ]
+    return row("fixed-point-sampler-28x28", [pair], f"s for {COUNT} digits")
 
 
 def _cached(model: PixelCNN, side: int) -> None:

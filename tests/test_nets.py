@@ -202,7 +202,7 @@ NETWORKS = {
     "PixelCNN": lambda: PixelCNN(3, 4, 6, 2, 5, 3),
     "ConvolutionalAutoencoder": lambda: ConvolutionalAutoencoder(16, 3, 2, 5),
     "DCGANDiscriminator": lambda: DCGANDiscriminator(16, 3, 2, normalized=False),
-    "DCGANGenerator": lambda: DCGANGenerator(5, 16, 3, 2),
+    "DCGANGenerator": lambda: DCGANGenerator(5, 16, 3, 2, choices=3),
     "DenseAutoencoder": lambda: DenseAutoencoder(8, 3, (5, 4)),
     "DenseCritic": lambda: DenseCritic(8, 3, (5, 4)),
     "DenseGenerator": lambda: DenseGenerator(5, 8, 3, (5, 4)),
@@ -529,4 +529,4 @@ def test_a_discriminator_may_look_at_features_before_it_answers():
         gained = kernel * 5 + (10 if normalized else 5) + 5 + 1 - kernel - 1
         assert parameter_count(wide) - parameter_count(plain) == gained
     with pytest.raises(ValueError, match="features"):
-        DCGANDiscriminator(8, features=-1)
+        DCGANDiscriminator(8, features=0)

@@ -73,8 +73,8 @@ class DCGANDiscriminator(Layers):
     The logit is log D(x) - log(1 - D(x)): a sigmoid turns it into the probability D(x).
     normalized: with batch normalization. Without, the answer to one image does not depend on the
     others in its batch, which a penalty on the gradient at each image needs (Gulrajani et al.,
-    2017, section 4). features: the units of a layer between the convolutions and the logit, 0 for
-    none. Raises ValueError for sizes of which there is none.
+    2017, section 4). features: the units of a layer between the convolutions and the logit, or
+    None for no such layer. Raises ValueError for sizes of which there is none.
     """
 
     def __init__(
@@ -83,15 +83,15 @@ class DCGANDiscriminator(Layers):
         channels: int = 1,
         width: int = 64,
         normalized: bool = True,
-        features: int = 0,
+        features: int | None = None,
     ):
         halvings, base = halved(side)
         side, channels, width = int(side), whole("channels", channels), whole("width", width)
         if not isinstance(normalized, bool):
             raise ValueError(f"normalized={normalized!r}: expected True or False")
-        features = whole("features", features, 0)
+        features = None if features is None else whole("features", features)
         layers = shrinking(channels, width, halvings, base, normalized)
-        if features:
+        if features is not None:
             seen = width * 2 ** (halvings - 1) * base**2
             dense = flattened(seen, features, normalized)
             layers[-2:] = [*dense, nn.Linear(features, 1), nn.Flatten(0)]

@@ -52,7 +52,8 @@ def likelihood(
 ) -> Recipe:
     """Maximum likelihood, with an average of the weights.
 
-    grey: the images' grey levels, if their coins are to be tossed afresh for each minibatch.
+    grey: the images' grey levels, if their coins are to be tossed afresh
+    for each minibatch.
     """
     size = run.pick(smoke=16, book=32, paper=paper(run, gpu=128, cpu=32))
     game = run.place(MaximumLikelihood(chain, generation_orders))
