@@ -51,7 +51,7 @@ def test_the_chains_rows_time_what_they_name(monkeypatch):
         monkeypatch.setattr(chains, name, value)
     monkeypatch.setattr(chains, "_peak_megabytes", lambda name, side, run: 1.0)
     rows = {row["name"]: row for row in chains.rows(runtime.start("smoke", "cpu", 0))}
-    assert len(rows) == 6 + 2 + 2 + 1
+    assert len(rows) == 6 + 2 + 2 + 1 + 1
     for name, row in rows.items():
         assert row["ours"] > 0 and row["baseline"] > 0, name
     linear = rows["cached-sampler-linear"]

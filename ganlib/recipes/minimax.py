@@ -31,7 +31,7 @@ def minimax_mnist(name: str, run: Run) -> Recipe:
         game=game,
         stream=minibatches(run, images, size=64, prepare=to_signed_unit),
         optimisers={n: adam(p, rate) for n, p in game.players.items()},
-        rounds=run.pick(smoke=60, book=3000, paper=long),
+        rounds=run.pick(smoke=60, book=2400, paper=long),
         averages={"generator": decay},
         precision=run.precision,
         measure=distance_of_digits(rest, game.noise, run),
