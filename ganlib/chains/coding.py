@@ -29,7 +29,7 @@ class Encoder:
         self.low, self.high, self.pending = 0, TOP, 0
 
     def narrow(self, below: int, above: int) -> None:
-        """Go on in the part from below / TOTAL to above / TOTAL of the interval."""
+        """Go on in the part from below to above, of TOTAL, of the interval."""
         span = self.high - self.low + 1
         self.high = self.low + span * above // TOTAL - 1
         self.low += span * below // TOTAL

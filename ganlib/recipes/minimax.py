@@ -14,7 +14,7 @@ from ganlib.runtime import Run
 
 @recipe
 def minimax_mnist(name: str, run: Run) -> Recipe:
-    """A DCGAN pair on MNIST: G begins with a choice, D looks at features."""
+    """A DCGAN pair: G begins with a choice, D looks at features."""
     width = run.pick(smoke=8, book=32, paper=paper(run, gpu=64, cpu=32))
     wide = paper(run, gpu=1024, cpu=256)
     features = run.pick(smoke=32, book=256, paper=wide)
