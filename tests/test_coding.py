@@ -43,7 +43,7 @@ def test_intervals_come_back_as_levels(data):
         cuts = data.draw(st.sets(st.integers(1, TOTAL - 1), max_size=5))
         tables.append([0, *sorted(cuts), TOTAL])
         levels.append(data.draw(st.integers(0, len(cuts))))
-        encoder.narrow(tables[-1][levels[-1]], tables[-1][levels[-1] + 1])
+        encoder.put(tables[-1][levels[-1]], tables[-1][levels[-1] + 1])
     bits = encoder.finish()
     decoder = Decoder(bits)
     assert [decoder.level(table) for table in tables] == levels

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from ganlib.chains import orders
-from ganlib.chains.layers import Columns
 from ganlib.chains.models import Chain
-from ganlib.runtime import full_precision
+from ganlib.chains.sampling import at_rest, remembered
 from ganlib.sizes import whole
 
 # Whole numbers of 32 bits, of which an interval always spans a quarter; probabilities of 16.
@@ -21,39 +20,60 @@ TOP, HALF, QUARTER = 2**32 - 1, 2**31, 2**30
 TOTAL = 2**16
 
 
+class Interval:
+    """Whole numbers from `low` to `high`, of which ever smaller parts are taken."""
+
+    def __init__(self) -> None:
+        self.low, self.high = 0, TOP
+
+    def narrow(self, below: int, above: int) -> Iterator[int]:
+        """Go on in the part from below to above, of TOTAL.
+
+        The interval is doubled as often as it lies in its lower half, its
+        upper half, or around the middle: each time this yields what is
+        taken off before, 0, HALF or QUARTER.
+        """
+        span = self.high - self.low + 1
+        self.high = self.low + span * above // TOTAL - 1
+        self.low += span * below // TOTAL
+        while (shift := self._taken_off()) is not None:
+            yield shift
+            self.low = 2 * (self.low - shift)
+            self.high = 2 * (self.high - shift) + 1
+
+    def _taken_off(self) -> int | None:
+        if self.high < HALF:
+            return 0
+        if self.low >= HALF:
+            return HALF
+        around = self.low >= QUARTER and self.high < 3 * QUARTER
+        return QUARTER if around else None
+
+
 class Encoder:
     """Intervals of probability to bits."""
 
     def __init__(self) -> None:
+        self.interval = Interval()
         self.bits: list[int] = []
-        self.low, self.high, self.pending = 0, TOP, 0
+        self.pending = 0
 
-    def narrow(self, below: int, above: int) -> None:
-        """Go on in the part from below to above, of TOTAL, of the interval."""
-        span = self.high - self.low + 1
-        self.high = self.low + span * above // TOTAL - 1
-        self.low += span * below // TOTAL
-        while True:
-            if self.high < HALF:
-                self._put(0)
-            elif self.low >= HALF:
-                self._put(1)
-                self.low, self.high = self.low - HALF, self.high - HALF
-            elif self.low >= QUARTER and self.high < 3 * QUARTER:
-                # Around the middle: which half it is will be known later.
+    def put(self, below: int, above: int) -> None:
+        """Take a part of the interval; write down the bits that it settles."""
+        for shift in self.interval.narrow(below, above):
+            if shift == QUARTER:
+                # Which half it is will be known later.
                 self.pending += 1
-                self.low, self.high = self.low - QUARTER, self.high - QUARTER
             else:
-                return
-            self.low, self.high = 2 * self.low, 2 * self.high + 1
+                self._settle(int(shift == HALF))
 
     def finish(self) -> list[int]:
         """The bits, with two more that say where in the last interval the number lies."""
         self.pending += 1
-        self._put(int(self.low >= QUARTER))
+        self._settle(int(self.interval.low >= QUARTER))
         return self.bits
 
-    def _put(self, bit: int) -> None:
+    def _settle(self, bit: int) -> None:
         self.bits += [bit] + self.pending * [1 - bit]
         self.pending = 0
 
@@ -62,29 +82,24 @@ class Decoder:
     """Bits to the levels whose intervals an `Encoder` was given."""
 
     def __init__(self, bits: list[int]):
+        self.interval = Interval()
         self.bits = iter(bits)
-        self.low, self.high, self.code = 0, TOP, 0
+        self.code = 0
         for _ in range(32):
-            self.code = 2 * self.code + self._next()
+            self._read()
 
     def level(self, below: list[int]) -> int:
         """The level whose part of the interval holds the number: below[l] to below[l + 1]."""
-        span = self.high - self.low + 1
-        share = ((self.code - self.low + 1) * TOTAL - 1) // span
+        low, high = self.interval.low, self.interval.high
+        share = ((self.code - low + 1) * TOTAL - 1) // (high - low + 1)
         level = next(i for i, above in enumerate(below[1:]) if share < above)
-        self.high = self.low + span * below[level + 1] // TOTAL - 1
-        self.low += span * below[level] // TOTAL
-        while self.high < HALF or self.low >= HALF or self._around_the_middle():
-            shift = 0 if self.high < HALF else HALF if self.low >= HALF else QUARTER
-            self.low, self.high = 2 * (self.low - shift), 2 * (self.high - shift) + 1
-            self.code = 2 * (self.code - shift) + self._next()
+        for shift in self.interval.narrow(below[level], below[level + 1]):
+            self.code -= shift
+            self._read()
         return level
 
-    def _around_the_middle(self) -> bool:
-        return self.low >= QUARTER and self.high < 3 * QUARTER
-
-    def _next(self) -> int:
-        return next(self.bits, 0)
+    def _read(self) -> None:
+        self.code = 2 * self.code + next(self.bits, 0)
 
 
 def encode(chain: Chain, images: Tensor, order: Tensor | None = None) -> bytes:
@@ -102,7 +117,7 @@ def encode(chain: Chain, images: Tensor, order: Tensor | None = None) -> bytes:
     def code(below: Tensor, at: tuple[int, int, int]) -> Tensor:
         levels = known[:, *at]
         for row, level in zip(below.tolist(), levels.tolist(), strict=True):
-            encoder.narrow(row[level], row[level + 1])
+            encoder.put(row[level], row[level + 1])
         return levels
 
     _walk(chain, len(images), order, images.shape[2:], code)
@@ -139,30 +154,14 @@ def _walk(
     order = chain.checked(order, *size)
     home = next(chain.parameters()).device
     images = torch.zeros(count, chain.channels, *size, dtype=torch.long, device=home)
-    was_training = chain.training
-    chain.eval()
-    try:
-        with torch.no_grad(), full_precision(home):
-            for at, logits in _columns(chain, images, order):
-                images[:, *at] = code(_parts(logits), at).to(home)
-    finally:
-        chain.train(was_training)
+    with at_rest(chain):
+        logits_at = remembered(chain, images, order)
+        for pixel in orders.positions(order, size[1]).tolist():
+            row, column = divmod(pixel, size[1])
+            for channel in range(chain.channels):
+                at = channel, row, column
+                images[:, *at] = code(_parts(logits_at(pixel)[:, channel]), at).to(home)
     return images
-
-
-def _columns(
-    chain: Chain, images: Tensor, order: Tensor
-) -> Iterator[tuple[tuple[int, int, int], Tensor]]:
-    """Every channel of every pixel in turn, and its logits (count, levels)."""
-    canvas = Columns(chain.canvas(images, order))
-    width = images.shape[3]
-    for pixel in orders.positions(order, width).tolist():
-        row, column = divmod(pixel, width)
-        for channel in range(chain.channels):
-            canvas.at((pixel,))
-            logits = chain.logits(canvas)[:, 0].unflatten(1, (chain.channels, chain.levels))
-            yield (channel, row, column), logits[:, channel]
-            canvas.paint(pixel, chain.encode(images.flatten(2)[:, :, pixel : pixel + 1]))
 
 
 def _parts(logits: Tensor) -> Tensor:

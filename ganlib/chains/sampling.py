@@ -5,7 +5,8 @@ does so at the whole network a pixel. "fixed-point" draws all pixels at once, ag
 until none changes. The images are the same.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -66,16 +67,23 @@ def sample(
     numbers = torch.rand(count, model.channels, height, width, generator=generator)
     numbers = numbers.to(home)
     _check_first(order, known)
+    with at_rest(model):
+        if method == "fixed-point":
+            return _by_fixed_point(model, images, order, known, numbers, labels, watch)
+        logits_at = (remembered if method == "cached" else _afresh)(
+            model, images, order, labels, int(known.sum())
+        )
+        return _by_pixel(images, order, known, numbers, logits_at, watch)
+
+
+@contextmanager
+def at_rest(model: Chain) -> Iterator[None]:
+    """A block in which a chain only computes: in eval mode, without slopes, in full precision."""
     was_training = model.training
     model.eval()
     try:
-        with torch.no_grad(), full_precision(home):
-            if method == "fixed-point":
-                return _by_fixed_point(model, images, order, known, numbers, labels, watch)
-            logits_at = (_cached if method == "cached" else _afresh)(
-                model, images, order, labels, int(known.sum())
-            )
-            return _by_pixel(images, order, known, numbers, logits_at, watch)
+        with torch.no_grad(), full_precision(next(model.parameters()).device):
+            yield
     finally:
         model.train(was_training)
 
@@ -152,8 +160,12 @@ def _afresh(
     return logits_at
 
 
-def _cached(
-    model: Chain, images: Tensor, order: Tensor, labels: Tensor | None, seen_first: int
+def remembered(
+    model: Chain,
+    images: Tensor,
+    order: Tensor,
+    labels: Tensor | None = None,
+    seen_first: int = 0,
 ) -> Callable[[int], Tensor]:
     """Logits at a pixel, (count, channels, levels), from what is remembered of earlier ones.
 
