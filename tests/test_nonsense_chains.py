@@ -421,16 +421,18 @@ NETWORKS = {
         "activation": st.sampled_from(["ReLU", "Tanh"]),
     },
     nets.DCGANGenerator: {
-        "noise_size": st.integers(1, 3),
+        "noise_size": st.integers(2, 3),
         "side": st.sampled_from([8, 10, 16]),
         "channels": st.integers(1, 2),
         "width": st.integers(1, 2),
+        "choices": st.integers(0, 1),
     },
     nets.DCGANDiscriminator: {
         "side": st.sampled_from([8, 10, 16]),
         "channels": st.integers(1, 2),
         "width": st.integers(1, 2),
         "normalized": st.booleans(),
+        "features": st.sampled_from([None, 1, 3]),
     },
     nets.DigitClassifier: {
         "classes": st.integers(1, 3),

@@ -89,7 +89,7 @@ def test_a_shell_trains_resumes_and_exports(tmp_path):
     _, facts = checkpoints.read(tmp_path / "runs" / "minimax-mnist-smoke-0.safetensors")
     assert facts["round"] == 60
     path = data / "checkpoints" / "minimax-mnist-smoke-generator.safetensors"
-    generator = DCGANGenerator(64, width=8)
+    generator = DCGANGenerator(26, width=8, choices=10)
     provenance = checkpoints.restore(path, generator)
     written = json.loads((data / "results" / "minimax-mnist-smoke.json").read_text())
     assert written | how_to_build(generator) == provenance
@@ -97,7 +97,7 @@ def test_a_shell_trains_resumes_and_exports(tmp_path):
     assert expected.items() <= provenance.items()
     assert {"commit", "device", "torch", "precision"} <= provenance.keys()
     with torch.no_grad():
-        assert generator.eval()(torch.randn(2, 64)).shape == (2, 1, 28, 28)
+        assert generator.eval()(torch.randn(2, 26)).shape == (2, 1, 28, 28)
 
 
 def test_weights_of_another_network_are_refused_and_change_nothing(tmp_path):
