@@ -93,8 +93,8 @@ class DCGANDiscriminator(Layers):
         layers = shrinking(channels, width, halvings, base, normalized)
         if features is not None:
             seen = width * 2 ** (halvings - 1) * base**2
-            dense = flattened(seen, features, normalized)
-            layers[-2:] = [*dense, nn.Linear(features, 1), nn.Flatten(0)]
+            end = [nn.Linear(features, 1), nn.Flatten(0)]
+            layers[-2:] = [*dense(seen, features, normalized), *end]
         super().__init__(*layers, Float())
         self.settings = {
             "side": side,
@@ -124,8 +124,7 @@ class DCGANTrunk(Layers):
         width, features = whole("width", width), whole("features", features)
         convolutions = shrinking(channels, width, halvings, base, normalized=True)[:-2]
         seen = width * 2 ** (halvings - 1) * base**2
-        dense = flattened(seen, features, normalized=True)
-        super().__init__(*convolutions, *dense, Float())
+        super().__init__(*convolutions, *dense(seen, features, normalized=True), Float())
         self.settings = {
             "side": side,
             "channels": channels,
@@ -173,8 +172,8 @@ def shrinking(
     return [*layers, nn.Conv2d(width, 1, base), nn.Flatten(0)]
 
 
-def flattened(seen: int, features: int, normalized: bool) -> list[nn.Module]:
-    """A layer of `features` units upon all that the convolutions give, `seen` numbers an image."""
+def dense(seen: int, features: int, normalized: bool) -> list[nn.Module]:
+    """A layer of `features` units upon all of an image, `seen` numbers."""
     layers = [nn.Flatten(1), nn.Linear(seen, features, bias=not normalized)]
     if normalized:
         layers += [nn.BatchNorm1d(features)]
