@@ -24,7 +24,9 @@ from torch import Tensor
 
 from ganlib.sizes import whole
 
-GREY = "#808080"
+# As far from white as from the dark pages' ground, 4.1 and 4.3 to 1; below half of full light, or
+# JupyterLab would take it for light text and lay a dark ground under every figure.
+GREY = "#7d7d7d"
 # Okabe and Ito's palette, which colour-blind readers can tell apart; one hue a role.
 DATA, GENERATOR, DISCRIMINATOR, OTHER = "#0a84c6", "#009e73", "#e0701a", "#c76b9f"
 ROLES = {

@@ -39,6 +39,11 @@ def test_every_hue_reads_on_white_and_on_black(name):
     assert (light + 0.05) / 0.05 >= 3
 
 
+def test_jupyterlab_lays_no_dark_ground_under_a_figure():
+    # What IPython's backend asks of the luma (ITU-R BT.601) of the tick labels.
+    assert numpy.dot([0.299, 0.587, 0.114], to_rgb(figures.GREY)) < 0.5
+
+
 def test_the_style_has_no_background():
     figures.use_style()
     figure, axes = pyplot.subplots()
