@@ -3,9 +3,11 @@
 Everything else takes the `Run` made here. It knows nothing of models or data.
 """
 
+import ast
 import os
 import random
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -70,10 +72,12 @@ def start(preset: str = "book", device: str = "auto", seed: int = 0) -> Run:
     `device="auto"` takes CUDA when there is a GPU. Under torchrun, every process takes its own
     GPU and joins the process group.
 
-    Raises ValueError that names the choices when one is wrong, and RuntimeError when CUDA is
-    asked for and missing. The preset and a torch built without CUDA are checked before torch
-    is imported, which alone can take seconds.
+    Raises ValueError that names the choices when one is wrong or when papermill was given a
+    parameter that the notebook does not have, and RuntimeError when CUDA is asked for and
+    missing. The preset and a torch built without CUDA are checked before torch is imported,
+    which alone can take seconds.
     """
+    _refuse_unknown_parameters()
     if preset not in PRESETS:
         raise ValueError(f"preset={preset!r} is not known: choose one of {_listed(PRESETS)}")
     if device not in DEVICES:
@@ -165,6 +169,42 @@ def describe(run: Run) -> dict[str, str]:
     }
 
 
+def _refuse_unknown_parameters() -> None:
+    """Raise ValueError if papermill set names in this notebook that no cell before it has.
+
+    Papermill sets whatever it is given in a cell of its own behind the parameters cell, so that a
+    slip (`-p presets smoke`) would go unnoticed and the default would run.
+    """
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    cells = shell.user_ns.get("In", []) if shell else []
+    injected = [i for i, cell in enumerate(cells) if cell.startswith("# Parameters\n")]
+    if not injected:
+        return
+    set_by_papermill = _assigned_names(cells[injected[-1]])
+    known = [name for cell in cells[: injected[-1]] for name in _assigned_names(cell)]
+    unknown = [name for name in set_by_papermill if name not in known]
+    if known and unknown:
+        raise ValueError(
+            f"no parameter of this notebook is called {_listed(unknown)}: choose among "
+            f"{_listed(dict.fromkeys(known))}"
+        )
+
+
+def _assigned_names(cell: str) -> list[str]:
+    """The names that the statements of a cell set, in order; none if it is not Python."""
+    try:
+        statements = ast.parse(cell).body
+    except SyntaxError:
+        return []
+    targets = []
+    for statement in statements:
+        if isinstance(statement, ast.Assign):
+            targets += statement.targets
+        elif isinstance(statement, ast.AnnAssign):
+            targets.append(statement.target)
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
 def _place_among_processes() -> tuple[int, int]:
     """This process's number and how many there are, as torchrun says in the environment."""
     texts = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")
@@ -201,7 +241,6 @@ def _keep_freed_memory() -> None:
     out every page afresh and zeroed: up to a fifth of a chain's training time on a CPU.
     """
     import ctypes
-    import sys
 
     if sys.platform != "linux":
         return
@@ -232,5 +271,5 @@ def _processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def _listed(choices: tuple[str, ...]) -> str:
+def _listed(choices: Iterable[str]) -> str:
     return ", ".join(repr(choice) for choice in choices)

@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
+import papermill
 import pytest
 
 from ganlib import claims
+from ganlib.runtime import DEVICES, PRESETS
 
 BOOK = Path(__file__).parents[1]
 CHAPTERS = re.findall(r"file: chapters/(\w+)", (BOOK / "_toc.yml").read_text())
@@ -50,9 +53,16 @@ def test_every_notebook_is_in_the_table_of_contents():
 def test_one_cell_holds_the_three_parameters(chapter):
     tagged = ["parameters" in tags(cell) for cell in code_cells(chapter)]
     assert tagged[0] and sum(tagged) == 1
-    source = "".join(code_cells(chapter)[0]["source"])
-    assert re.findall(r"^(\w+) = ", source, re.MULTILINE) == ["preset", "device", "seed"]
-    assert 'preset = "book"' in source
+    # The very same cell everywhere: who has set one chapter has set them all.
+    assert code_cells(chapter)[0]["source"] == code_cells(CHAPTERS[0])[0]["source"]
+
+
+def test_papermill_tells_what_each_parameter_is():
+    told = papermill.inspect_notebook(BOOK / "chapters" / f"{CHAPTERS[0]}.ipynb")
+    types = {name: (one["inferred_type_name"], one["default"]) for name, one in told.items()}
+    assert types == {"preset": ("str", '"book"'), "device": ("str", '"auto"'), "seed": ("int", "0")}
+    for name, words in (("preset", PRESETS), ("device", DEVICES), ("seed", ["2**32 - 1"])):
+        assert all(word in told[name]["help"] for word in words), told[name]
 
 
 @ON_EACH
@@ -157,23 +167,42 @@ def start_of(chapter: str, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "choices"),
+    ("given", "said"),
     [
-        ("preset", "bok", "'smoke', 'book', 'paper'"),
-        ("device", "cuda", "choose device='cpu', or device='auto'"),
+        (["-p", "preset", "bok"], "'smoke', 'book', 'paper'"),
+        (["-p", "device", "cuda"], "choose device='cpu', or device='auto'"),
+        (["-p", "seed", "one"], "seed='one' is not a whole number"),
+        (["-p", "presets", "smoke"], "'presets': choose among 'preset', 'device', 'seed'"),
+        (["-p", "preset", "smoke", "-y", "{seeds: 1, sed: 2}"], "called 'seeds', 'sed': choose"),
+        (["-f", "given.yaml"], "called 'devise': choose among"),
     ],
 )
-def test_a_wrong_parameter_stops_papermill_at_once(name, value, choices, tmp_path):
-    if value == "cuda" and not _cpu_build():
+def test_a_wrong_parameter_stops_papermill_at_once(given, said, tmp_path):
+    if "cuda" in given and not _cpu_build():
         pytest.skip("this torch has CUDA, so it must be imported before the GPU is looked for")
     source, out = start_of("minimax", tmp_path), tmp_path / "out.ipynb"
-    command = [sys.executable, "-m", "papermill", str(source), str(out), "-p", name, value]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    (tmp_path / "given.yaml").write_text("preset: smoke\ndevise: cpu\n")
+    command = [sys.executable, "-m", "papermill", str(source), str(out), *given]
+    result = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
     assert result.returncode != 0
-    assert choices in result.stderr
+    assert said in result.stderr
     cells = json.loads(out.read_text(encoding="utf-8"))["cells"]
     failed = [cell for cell in cells if cell["metadata"].get("papermill", {}).get("exception")]
     assert len(failed) == 1 and failed[0]["metadata"]["papermill"]["duration"] < 1.0
+
+
+def test_papermill_sets_what_it_is_given(tmp_path):
+    source, out = start_of("minimax", tmp_path), tmp_path / "out.ipynb"
+    cells = nbformat.read(source, 4)
+    cells.cells.append(nbformat.v4.new_code_cell("print(run.preset, run.device, run.seed)"))
+    nbformat.write(cells, source)
+    (tmp_path / "given.yaml").write_text("preset: smoke\nseed: 3\n")
+    command = [sys.executable, "-m", "papermill", str(source), str(out)]
+    command += ["-f", str(tmp_path / "given.yaml"), "-y", "{device: cpu}", "-p", "seed", "4"]
+    subprocess.run(command, capture_output=True, timeout=120, check=True)
+    assert nbformat.read(out, 4).cells[-1].outputs[0].text == "smoke cpu 4\n"
 
 
 def _cpu_build() -> bool:

@@ -4,6 +4,7 @@ import platform
 import random
 import subprocess
 import sys
+import types
 from importlib.metadata import version
 from pathlib import Path
 
@@ -41,6 +42,34 @@ def test_a_wrong_seed_names_the_range(seed):
     with pytest.raises(ValueError) as caught:
         start("smoke", "cpu", seed)
     assert all(word in str(caught.value) for word in (repr(seed), "from 0 to 2**32 - 1"))
+
+
+GIVEN = "# Parameters\npreset = 'smoke'\n"
+
+
+@pytest.mark.parametrize(
+    "cells, unknown",
+    [
+        (["preset: str = 'book'", GIVEN], None),
+        (["preset: str = 'book'", GIVEN + "presets = 1"], "'presets': choose among 'preset'"),
+        (["preset = 'book'\nsteps = 9", GIVEN + "steps = 10"], None),
+        (["first = second = 0", GIVEN], "'preset': choose among 'first', 'second'"),
+        # A cell that did not run, one that papermill did not write, one that ran out of turn.
+        (["preset = 'book", GIVEN + "presets = 1"], None),
+        (["preset = 'book'", "presets = 1"], None),
+        ([GIVEN, "preset = 'book'"], None),
+        # Only papermill's last word counts.
+        (["preset = 'book'", GIVEN + "presets = 1", GIVEN], None),
+    ],
+)
+def test_a_parameter_that_the_notebook_lacks_is_named(cells, unknown, monkeypatch):
+    shell = types.SimpleNamespace(user_ns={"In": ["", *cells, "run = runtime.start(preset)"]})
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
+    if unknown is None:
+        assert start("smoke", "cpu").preset == "smoke"
+    else:
+        with pytest.raises(ValueError, match=unknown):
+            start("smoke", "cpu")
 
 
 @pytest.mark.parametrize("seed", [0, 2**32 - 1])
