@@ -117,7 +117,7 @@ paper: $(READY) ## train what the book ships, in the background and resumable (R
 	$(BIN)/python -u -m ganlib.paper $(RECIPE)
 
 plain: $(READY) ## write plain copies of the notebooks, for readers outside the book, into runs/plain
-	$(BIN)/python -m ganlib.plain runs/plain
+	$(BIN)/python -m ganlib.publishing.plain runs/plain
 
 bench: $(READY) ## measure ganlib against the textbook way
 	$(BIN)/python -m benchmarks

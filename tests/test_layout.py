@@ -22,8 +22,9 @@ FLOORS = (
     ("recipes",),
     ("paper",),
     ("tables",),
-    ("claims", "pages", "plain"),
+    ("claims", "pages"),
     ("figures",),
+    ("publishing",),
     ("__main__",),
 )
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}

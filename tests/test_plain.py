@@ -13,8 +13,8 @@ from mdit_py_plugins.colon_fence import colon_fence_plugin
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from ganlib import plain
-from ganlib.plain import plain_copy, plain_text, read_book
+from ganlib.publishing import plain
+from ganlib.publishing.plain import plain_copy, plain_text, read_book
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = re.findall(r"file: (chapters/\w+)", (ROOT / "_toc.yml").read_text(encoding="utf-8"))
@@ -410,7 +410,7 @@ def test_the_command_refuses_other_chapters_and_the_folder_of_the_chapters(
 
 def test_the_library_does_not_need_what_the_command_needs():
     code = (
-        "import sys, ganlib.plain; "
+        "import sys, ganlib.publishing.plain; "
         "assert not {'nbformat', 'yaml', 'pybtex', 'myst_nb'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,9 +1,8 @@
 """Plain copies of the chapters, for those who read a notebook outside the book.
 
-`python -m ganlib.plain FOLDER [CHAPTER ...] [--site URL]` turns what only the book's pages show,
-the directives and roles of MyST, into ordinary Markdown with the numbers of the built book. Code
-and outputs stay. It needs the book's requirements.txt, more than the library itself does; the
-pages are left to jupyter-book.
+`python -m ganlib.publishing.plain FOLDER [CHAPTER ...] [--site URL]` turns what only the book's
+pages show, the directives and roles of MyST, into ordinary Markdown with the numbers of the built
+book. Code and outputs stay. The pages are left to jupyter-book.
 """
 
 import argparse
@@ -196,7 +195,8 @@ def main() -> None:
     import nbformat
 
     parser = argparse.ArgumentParser(
-        prog="python -m ganlib.plain", description="Write plain copies of the book's notebooks."
+        prog="python -m ganlib.publishing.plain",
+        description="Write plain copies of the book's notebooks.",
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="where the copies go")
     parser.add_argument("chapters", nargs="*", metavar="CHAPTER", help="default: all of the book")
