@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 from sphinx.application import Sphinx
@@ -166,3 +167,14 @@ def test_a_lifted_slider_and_a_map_are_on_the_page(tmp_path):
 )
 def test_what_cannot_be_lifted_fails_a_strict_build(tmp_path, page, says):
     assert says in build(tmp_path, page)[1]
+
+
+def test_the_page_and_the_citation_file_cite_one_book():
+    cited = yaml.safe_load((BOOK / "CITATION.cff").read_text(encoding="utf-8"))
+    book, settings = cited["preferred-citation"], yaml.safe_load((BOOK / "_config.yml").read_text())
+    on_page = dict(re.findall(r"^  (\w+) += \{+([^{}]+)\}", FRONT, re.MULTILINE))
+    on_page = {name: " ".join(text.split()) for name, text in on_page.items()}
+    (author,) = book["authors"]
+    assert on_page == {"title": book["title"], "author": author["name"], "year": str(book["year"])}
+    assert (cited["title"], author["name"]) == (settings["title"], settings["author"])
+    assert settings["copyright"] == on_page["year"]
