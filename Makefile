@@ -24,7 +24,7 @@ export OMP_WAIT_POLICY := PASSIVE
 SIDE_BY_SIDE := --no-print-directory -j$(JOBS)
 
 .DEFAULT_GOAL := help
-.PHONY: help book test units strict smoke verify budget run claims spread notebooks likelihoods judge unrolled grid codes translation paper plain bench torture lab clean
+.PHONY: help book test units strict smoke verify budget run claims spread notebooks likelihoods judge unrolled grid codes translation paper plain rehearse bench torture lab clean
 
 help: ## explain these verbs
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -118,6 +118,9 @@ paper: $(READY) ## train what the book ships, in the background and resumable (R
 
 plain: $(READY) ## write plain copies of the notebooks, for readers outside the book, into runs/plain
 	$(BIN)/python -m ganlib.publishing.plain runs/plain
+
+rehearse: $(READY) ## run the plain copies where ganlib is missing, as a hosted notebook does (CHAPTER=)
+	$(BIN)/python tests/rehearsal.py $(CHAPTER)
 
 bench: $(READY) ## measure ganlib against the textbook way
 	$(BIN)/python -m benchmarks

@@ -1,5 +1,6 @@
 """Plain copies: each form of MyST, what is refused, and every chapter of the book."""
 
+import inspect
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from ganlib.publishing import plain
 from ganlib.publishing.plain import plain_copy, plain_text, read_book
+from ganlib.publishing.set_up import set_up
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = re.findall(r"file: (chapters/\w+)", (ROOT / "_toc.yml").read_text(encoding="utf-8"))
@@ -115,6 +117,13 @@ def write(folder, one, two, toc=CONTENTS):
     nbformat.write(new_notebook(cells=one), folder / "chapters" / "one.ipynb")
     nbformat.write(new_notebook(cells=two), folder / "chapters" / "two.ipynb")
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_repository():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("GITHUB_REPOSITORY", raising=False)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -368,9 +377,91 @@ def test_figures_have_captions_and_folded_cells_are_folded(book):
         {"outputs_hidden": True},
         {"other": 1, "source_hidden": True, "outputs_hidden": True},
     ]
+    assert [metadata.get("cellView") for metadata in code] == ["form", None, "form", None, "form"]
     assert code[0]["tags"] == ["remove-cell"]
     assert book.notebooks["chapters/two"] == before
     nbformat.validate(notebook)
+
+
+# The library
+
+
+def commit(folder, origin=None):
+    """Make a folder a clone that has one commit; what the commit is called."""
+    identity = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
+    steps = [["init"], ["add", "."], [*identity, "commit", "-m", "one"]]
+    if origin:
+        steps.append(["remote", "add", "origin", origin])
+    for step in steps:
+        subprocess.run(["git", "-C", folder, *step], check=True, capture_output=True)
+    said = subprocess.run(
+        ["git", "-C", folder, "rev-parse", "HEAD"], capture_output=True, text=True
+    )
+    return said.stdout.strip()
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A book of its own, with a library that may be committed."""
+    (tmp_path / "ganlib").mkdir()
+    (tmp_path / "ganlib" / "__init__.py").touch()
+    one = [new_markdown_cell("# One\n\nSee {doc}`two`."), new_code_cell("1")]
+    return write(tmp_path, one, [new_markdown_cell("# Two")])
+
+
+def test_a_copy_of_a_known_repository_brings_the_library_and_leads_to_its_site(small):
+    name = commit(small, "git@github.com:ada/games.git")
+    book = read_book(small)
+    about, library, see, code = plain_copy("chapters/one", book).cells
+    assert "](https://ada.github.io/games/chapters/one.html)" in about.source
+    assert "/colab.research.google.com/github/ada/games/blob/notebooks/one.ipynb" in about.source
+    assert see.source == "# One\n\nSee [Two](https://ada.github.io/games/chapters/two.html)."
+    assert code.source == "1"
+    first, *lines, call, forgotten = library.source.split("\n")
+    assert first.startswith("# @title ")
+    assert "\n".join(lines).strip() == inspect.getsource(set_up).strip()
+    assert call == f'set_up("https://github.com/ada/games", "{name}")'
+    assert forgotten == "del set_up"
+    assert library.metadata == {"cellView": "form", "jupyter": {"source_hidden": True}}
+    assert plain_copy("chapters/one", book) == plain_copy("chapters/one", read_book(small))
+
+
+def test_addresses_that_are_given_come_before_the_repositorys_own(small):
+    commit(small, "git@github.com:ada/games.git")
+    copied = plain_copy("chapters/one", read_book(small, SITE, "/srv/a 'clone'")).cells
+    assert 'set_up("/srv/a \'clone\'", "' in copied[1].source
+    assert f"[Two]({SITE}/chapters/two.html)" in copied[2].source
+
+
+def test_copies_without_a_repository_or_a_commit_need_the_library(small):
+    copied = plain_copy("chapters/one", read_book(small)).cells
+    assert "`pip install -e .` in a clone" in copied[0].source
+    assert [cell.cell_type for cell in copied] == ["markdown", "markdown", "code"]
+    commit(small)  # a clone without a remote
+    assert plain_copy("chapters/one", read_book(small)).cells == copied
+    other = write(small / "ganlib", [], [])
+    with pytest.raises(ValueError, match="is no clone with a commit that /srv/book could be asked"):
+        read_book(other, address="/srv/book")
+
+
+def test_only_the_library_and_the_data_make_another_copy(small):
+    commit(small, "https://github.com/ada/games")
+    before = read_book(small).clone
+    (small / "intro.md").write_text("# Another front")
+    commit_again = ["-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "-am", "two"]
+    subprocess.run(["git", "-C", small, *commit_again], check=True, capture_output=True)
+    assert read_book(small).clone == before
+    (small / "ganlib" / "__init__.py").write_text("1")
+    subprocess.run(["git", "-C", small, *commit_again], check=True, capture_output=True)
+    assert read_book(small).clone != before
+
+
+def test_the_folder_of_all_copies_says_what_it_is(small):
+    commit(small, "https://github.com/ada/games")
+    said = plain.contents(read_book(small))
+    assert said.startswith("# A Small Book: the notebooks\n")
+    assert "[Two](two.ipynb) ([in the book](https://ada.github.io/games/chapters/two.html))" in said
+    assert "/github/ada/games/blob/notebooks/one.ipynb))\n" in said
 
 
 # The command
@@ -388,7 +479,11 @@ def command(folder, monkeypatch):
 
 def test_the_command_writes_all_chapters_or_some(command, tmp_path, capsys):
     command(tmp_path / "all")
-    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == ["one.ipynb", "two.ipynb"]
+    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == [
+        "README.md",
+        "one.ipynb",
+        "two.ipynb",
+    ]
     command(tmp_path / "some", "two", "--site", SITE)
     (path,) = (tmp_path / "some").iterdir()
     assert f"[Two]({SITE}/chapters/two.html)" in nbformat.read(path, 4).cells[0].source
@@ -454,7 +549,11 @@ def test_every_chapter_has_a_plain_copy(whole, page):
             assert not re.search(r"^[ >]*:::|```\{|\{[\w:-]+\}`|^\(\S+\)=", cell.source, re.M)
             assert not re.search(r"\$\$ *\(eq-", cell.source)
     pairs = [
-        [(cell.source, cell.outputs) for cell in either.cells if cell.cell_type == "code"]
+        [
+            (cell.source, cell.outputs)
+            for cell in either.cells
+            if cell.cell_type == "code" and cell.id != "plain-set-up"
+        ]
         for either in (original, notebook)
     ]
     assert pairs[0] == pairs[1]

@@ -1,12 +1,14 @@
 """Plain copies of the chapters, for those who read a notebook outside the book.
 
-`python -m ganlib.publishing.plain FOLDER [CHAPTER ...] [--site URL]` turns what only the book's
-pages show, the directives and roles of MyST, into ordinary Markdown with the numbers of the built
-book. Code and outputs stay. The pages are left to jupyter-book.
+`python -m ganlib.publishing.plain FOLDER [CHAPTER ...]` turns what only the book's pages show, the
+directives and roles of MyST, into ordinary Markdown with the numbers of the built book. Code and
+outputs stay; a first cell brings the library. The pages are left to jupyter-book.
 """
 
 import argparse
 import copy
+import inspect
+import json
 import posixpath
 import re
 import textwrap
@@ -18,6 +20,8 @@ from typing import Any
 
 from ganlib.claims import markdown
 from ganlib.paths import data_folder
+from ganlib.publishing.repository import Repository, find_commit, find_repository
+from ganlib.publishing.set_up import set_up
 
 # What carries a number, each kind in a sequence of its own through the whole book.
 STATED = ["assumption", "axiom", "conjecture", "corollary", "lemma", "proposition", "theorem"]
@@ -54,6 +58,8 @@ FOLDED = {
     "source_hidden": {"hide-input", "hide-cell", "remove-input", "remove-cell"},
     "outputs_hidden": {"hide-output", "hide-cell", "remove-output", "remove-cell"},
 }
+# Colab's word for the first of them.
+FORM = {"cellView": "form"}
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,8 @@ class Book:
     titles: of every page in reading order; pages are named as in _toc.yml ("chapters/minimax").
     notebooks: those pages that are notebooks. places: every label; a figure of a code cell also by
     the cell's id. sources: references.bib as pybtex reads it. site: the address of the online book,
-    or None for copies without links.
+    or None for copies without links. repository: where the copies will be, or None. clone: address
+    and commit from which a copy takes the library, or None if it has to be installed before.
     """
 
     title: str
@@ -82,14 +89,19 @@ class Book:
     places: dict[str, Place]
     sources: Any
     site: str | None
+    repository: Repository | None
+    clone: tuple[str, str] | None
 
 
-def read_book(folder: Path | None = None, site: str | None = None) -> Book:
+def read_book(
+    folder: Path | None = None, site: str | None = None, address: str | None = None
+) -> Book:
     """Read all pages, and number what they hold as the built book does.
 
     folder: where _toc.yml lies; default the folder above the data. site: the online book's address.
-    Raises ValueError for a folder without a book, a site that is no address, a page of _toc.yml
-    that is missing, and a label that is given twice.
+    address: what git fetches the book from. The default of both is the repository's own, if it is
+    known. Raises ValueError for a folder without a book, a site that is no address, a page of
+    _toc.yml that is missing, a label that is given twice, and an address without a commit.
     """
     import nbformat
     import yaml
@@ -131,18 +143,24 @@ def read_book(folder: Path | None = None, site: str | None = None) -> Book:
             if (name := _figure(cell).get("name")) in places:
                 places[cell.id] = places[name]
     sources = parse_file(str(folder / "references.bib"))
+    repository, commit = find_repository(folder), find_commit(folder)
+    if address and not commit:
+        raise ValueError(f"{folder} is no clone with a commit that {address} could be asked for")
+    if repository:
+        site, address = site or repository.site, address or repository.address
+    clone = (address, commit) if address and commit else None
     site = site and site.rstrip("/")
-    return Book(settings["title"], titles, notebooks, places, sources, site)
+    return Book(settings["title"], titles, notebooks, places, sources, site, repository, clone)
 
 
 def plain_copy(page: str, book: Book) -> Any:
     """A copy of a chapter's notebook that reads well without the book.
 
-    It starts with a cell that says what it is, and ends with the works that it cites. A figure's
-    caption is a cell after the figure. Raises ValueError for a page that is no notebook of the
-    book, and for what `plain_text` refuses.
+    It starts with a cell that says what it is, goes on with one that brings the library, and ends
+    with the works that it cites. A figure's caption is a cell after the figure. Raises ValueError
+    for a page that is no notebook of the book, and for what `plain_text` refuses.
     """
-    from nbformat.v4 import new_markdown_cell
+    from nbformat.v4 import new_code_cell, new_markdown_cell
 
     if page not in book.notebooks:
         raise ValueError(f"page: {page!r:.60}, choose one of {', '.join(book.notebooks)}")
@@ -153,11 +171,24 @@ def plain_copy(page: str, book: Book) -> Any:
         # Named by its place: two copies of one notebook are the same file.
         cells.append(new_markdown_cell(text, id=f"plain-{len(cells)}"))
 
+    colab = book.repository and book.repository.colab(posixpath.basename(page))
     add(
         f"This is a plain copy of the chapter “{_link(book.titles[page], page, None, book)}” of "
         f"the book *{book.title}*, to be read outside the book. Its theorems, equations and "
-        "figures have the book's numbers. Its code needs the book's library, `ganlib`."
+        "figures have the book's numbers. "
+        + (f"It runs as it is, in [Colab]({colab}) too. " if colab and book.clone else "")
+        + (
+            "The next cell brings the book's library, `ganlib`, where it is not installed."
+            if book.clone
+            else "Its code needs the book's library: `pip install -e .` in a clone of the book."
+        )
     )
+    if book.clone:
+        # Colab shows the title in the place of the folded code.
+        given = ", ".join(json.dumps(word) for word in book.clone)
+        source = f"# @title The library\n{inspect.getsource(set_up)}\n\nset_up({given})\ndel set_up"
+        folded = FORM | {"jupyter": {"source_hidden": True}}
+        cells.append(new_code_cell(source, id="plain-set-up", metadata=folded))
     for cell in notebook.cells:
         cells.append(cell)
         caption = _figure(cell).get("caption", "")
@@ -169,11 +200,14 @@ def plain_copy(page: str, book: Book) -> Any:
             folded = {word: True for word, folding in FOLDED.items() if tags & folding}
             if folded:
                 cell.metadata["jupyter"] = cell.metadata.get("jupyter", {}) | folded
+            if "source_hidden" in folded:
+                cell.metadata.update(FORM)
         if caption:
             add(f"**{book.places[cell.id].text}.** {plain_text(caption, page, book)}")
     if cited:
         add("## References\n\n" + _references(cited, book))
     notebook.cells = cells
+    notebook.metadata["accelerator"] = "GPU"  # what Colab is to offer
     return notebook
 
 
@@ -190,6 +224,24 @@ def plain_text(text: str, page: str, book: Book) -> str:
         raise ValueError(f"{page}: {error}") from None
 
 
+def contents(book: Book) -> str:
+    """What a folder of all plain copies says of itself, in Markdown."""
+    lines = [
+        f"# {book.title}: the notebooks",
+        "",
+        "Plain copies of the book's chapters, to be read here and run anywhere. They are made of",
+        "the chapters on the main branch whenever those change; what is changed here is lost.",
+        "",
+    ]
+    for page in book.notebooks:
+        name = posixpath.basename(page)
+        colab = book.repository and book.repository.colab(name)
+        links = f" ([in the book]({book.site}/{page}.html))" if book.site else ""
+        links += f" ([in Colab]({colab}))" if colab else ""
+        lines.append(f"- [{book.titles[page]}]({name}.ipynb){links}")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     """Write the plain copies that the command line asks for."""
     import nbformat
@@ -201,8 +253,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="where the copies go")
     parser.add_argument("chapters", nargs="*", metavar="CHAPTER", help="default: all of the book")
     parser.add_argument("--site", metavar="URL", help="the online book, for links to its pages")
+    parser.add_argument("--repository", metavar="ADDRESS", help="what git fetches the book from")
     options = parser.parse_args()
-    book = read_book(site=options.site)
+    book = read_book(site=options.site, address=options.repository)
     pages = {posixpath.basename(page): page for page in book.notebooks}
     for chapter in options.chapters:
         if chapter not in pages:
@@ -214,6 +267,8 @@ def main() -> None:
         path = options.folder / f"{chapter}.ipynb"
         nbformat.write(plain_copy(pages[chapter], book), path)
         print(path)
+    if not options.chapters:
+        (options.folder / "README.md").write_text(contents(book), encoding="utf-8")
 
 
 def _files(entry: dict) -> Iterator[str]:

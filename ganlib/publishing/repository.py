@@ -83,13 +83,23 @@ def find_repository(folder: Path) -> Repository | None:
             raise ValueError(f"GITHUB_REPOSITORY: {named!r:.60}, expected owner/name")
         owner, _, name = named.partition("/")
         return Repository(owner, name, server.rstrip("/"))
-    # The clone itself, not one that it may lie in.
-    question = ["git", "--git-dir", str(folder / ".git"), "remote", "get-url", "origin"]
+    origin = _git(folder, "remote", "get-url", "origin")
+    return _read(origin) if origin else None
+
+
+def find_commit(folder: Path) -> str | None:
+    """The last commit of a clone of the book that changed the library or its data, or None."""
+    parts = ["--", "ganlib", "data", "pyproject.toml"]
+    return _git(folder, "log", "-1", "--format=%H", *parts) or None
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What git says of a clone (and not of one that it may lie in); None where it cannot."""
+    command = ["git", "--git-dir", str(folder / ".git"), *arguments]
     try:
-        answer = subprocess.run(question, capture_output=True, text=True, check=True)
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
-    return _read(answer.stdout.strip())
 
 
 def _read(remote: str) -> Repository | None:
