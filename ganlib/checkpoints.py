@@ -102,6 +102,8 @@ def claimed(path: Path | str) -> Iterator[None]:
             partial.unlink(missing_ok=True)
         yield
     finally:
+        if fcntl is None:
+            file.close()  # Windows removes no open file
         lock.unlink(missing_ok=True)
         file.close()
 

@@ -122,7 +122,8 @@ def _ship(
 
 def step_back() -> None:
     """Take the lowest priority, so that whatever else the machine does goes first."""
-    os.nice(19)
+    if hasattr(os, "nice"):  # not on Windows
+        os.nice(19)
     # Linux shares a processor among sessions before it looks at the processes of one.
     with suppress(OSError):
         Path("/proc/self/autogroup").write_text("19", encoding="ascii")

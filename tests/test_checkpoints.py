@@ -7,7 +7,9 @@ import os
 import random
 import subprocess
 import sys
+from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from games import WIDTHS, bits
@@ -333,3 +335,18 @@ def test_time_is_summed_over_a_resume(run, tmp_path):
     again = plain()
     outcome = play(again, run, checkpoint=path, show=False)
     assert 1000 <= outcome.seconds < 1100 and again.game.paid == 0
+
+
+def test_the_lock_is_closed_before_windows_removes_it(tmp_path, monkeypatch):
+    path = tmp_path / "state.safetensors"
+    monkeypatch.setattr(checkpoints, "fcntl", None)
+    remove = Path.unlink
+
+    def removed_if_closed(self, missing_ok=False):
+        assert str(self) not in {file.path for file in psutil.Process().open_files()}
+        remove(self, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", removed_if_closed)
+    with checkpoints.claimed(path):
+        assert path.with_name(f"{path.name}.lock").exists()
+    assert not list(tmp_path.iterdir())
