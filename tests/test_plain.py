@@ -412,7 +412,7 @@ def small(tmp_path):
 def test_a_copy_of_a_known_repository_brings_the_library_and_leads_to_its_site(small):
     name = commit(small, "git@github.com:ada/games.git")
     book = read_book(small)
-    about, library, see, code = plain_copy("chapters/one", book).cells
+    about, see, library, code = plain_copy("chapters/one", book).cells
     assert "](https://ada.github.io/games/chapters/one.html)" in about.source
     assert "/colab.research.google.com/github/ada/games/blob/notebooks/one.ipynb" in about.source
     assert see.source == "# One\n\nSee [Two](https://ada.github.io/games/chapters/two.html)."
@@ -429,8 +429,8 @@ def test_a_copy_of_a_known_repository_brings_the_library_and_leads_to_its_site(s
 def test_addresses_that_are_given_come_before_the_repositorys_own(small):
     commit(small, "git@github.com:ada/games.git")
     copied = plain_copy("chapters/one", read_book(small, SITE, "/srv/a 'clone'")).cells
-    assert 'set_up("/srv/a \'clone\'", "' in copied[1].source
-    assert f"[Two]({SITE}/chapters/two.html)" in copied[2].source
+    assert 'set_up("/srv/a \'clone\'", "' in copied[2].source
+    assert f"[Two]({SITE}/chapters/two.html)" in copied[1].source
 
 
 def test_copies_without_a_repository_or_a_commit_need_the_library(small):

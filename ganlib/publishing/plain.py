@@ -156,11 +156,11 @@ def read_book(
 def plain_copy(page: str, book: Book) -> Any:
     """A copy of a chapter's notebook that reads well without the book.
 
-    It starts with a cell that says what it is, goes on with one that brings the library, and ends
-    with the works that it cites. A figure's caption is a cell after the figure. Raises ValueError
-    for a page that is no notebook of the book, and for what `plain_text` refuses.
+    It starts with a cell that says what it is, has one that brings the library before all other
+    code, and ends with the works that it cites. A figure's caption is a cell after the figure.
+    Raises ValueError for a page that is no notebook of the book, and for what `plain_text` refuses.
     """
-    from nbformat.v4 import new_code_cell, new_markdown_cell
+    from nbformat.v4 import new_markdown_cell
 
     if page not in book.notebooks:
         raise ValueError(f"page: {page!r:.60}, choose one of {', '.join(book.notebooks)}")
@@ -178,18 +178,16 @@ def plain_copy(page: str, book: Book) -> Any:
         "figures have the book's numbers. "
         + (f"It runs as it is, in [Colab]({colab}) too. " if colab and book.clone else "")
         + (
-            "The next cell brings the book's library, `ganlib`, where it is not installed."
+            "Its first cell of code brings the book's library, `ganlib`, where it is not installed."
             if book.clone
             else "Its code needs the book's library: `pip install -e .` in a clone of the book."
         )
     )
-    if book.clone:
-        # Colab shows the title in the place of the folded code.
-        given = ", ".join(json.dumps(word) for word in book.clone)
-        source = f"# @title The library\n{inspect.getsource(set_up)}\n\nset_up({given})\ndel set_up"
-        folded = FORM | {"jupyter": {"source_hidden": True}}
-        cells.append(new_code_cell(source, id="plain-set-up", metadata=folded))
+    library = _library(*book.clone) if book.clone else None
     for cell in notebook.cells:
+        if library and cell.cell_type == "code":
+            cells.append(library)
+            library = None
         cells.append(cell)
         caption = _figure(cell).get("caption", "")
         cited |= set(_cited(cell.source if cell.cell_type == "markdown" else caption))
@@ -269,6 +267,16 @@ def main() -> None:
         print(path)
     if not options.chapters:
         (options.folder / "README.md").write_text(contents(book), encoding="utf-8")
+
+
+def _library(address: str, commit: str) -> Any:
+    """The folded cell that brings the library; Colab shows its title in the place of the code."""
+    from nbformat.v4 import new_code_cell
+
+    given = f"{json.dumps(address)}, {json.dumps(commit)}"
+    source = f"# @title The library\n{inspect.getsource(set_up)}\n\nset_up({given})\ndel set_up"
+    folded = FORM | {"jupyter": {"source_hidden": True}}
+    return new_code_cell(source, id="plain-set-up", metadata=folded)
 
 
 def _files(entry: dict) -> Iterator[str]:
