@@ -5,15 +5,12 @@ PRESET ?= book
 SEEDS ?= 0 1 2 3 4
 REPEATS ?= 30
 JOBS ?= 2
-# The chapters are what the table of contents says.
-CHAPTERS := $(shell sed -n 's|^ *- file: chapters/\(.*\)|\1|p' _toc.yml)
+# The chapters are the notebooks.
+CHAPTERS := $(patsubst chapters/%.ipynb,%,$(wildcard chapters/*.ipynb))
 CHAPTER ?= $(CHAPTERS)
-# These two only show what the others measured, so they run after them.
-PAGES := ledger scoreboard
-MEASURING = $(filter-out $(PAGES),$(CHAPTER))
 # Of notebooks side by side the longest begin; one that is not named here may be longer still.
 LONGEST := pixelcnn lmconv minimax infogan cyclegan wgan unrolled evaluation
-IN_TURN = $(filter-out $(LONGEST) $(PAGES),$(CHAPTER)) $(filter $(CHAPTER),$(LONGEST) $(PAGES))
+IN_TURN = $(filter-out $(LONGEST),$(CHAPTER)) $(filter $(CHAPTER),$(LONGEST))
 
 BIN := .venv/bin
 READY := .venv/ready
@@ -67,16 +64,13 @@ run: $(READY) ## run chapters with papermill into runs/ (PRESET=, CHAPTER=)
 	@$(MAKE) $(SIDE_BY_SIDE) $(IN_TURN:%=run-%)
 
 claims: $(READY) ## measure the claims of chapters at several seeds, into data/results (CHAPTER=, SEEDS=)
-	@$(MAKE) $(SIDE_BY_SIDE) $(foreach seed,$(SEEDS),$(MEASURING:%=claims-%-$(seed)))
-	@for page in $(PAGES); do $(RUN) place $$page || exit 1; done
+	@$(MAKE) $(SIDE_BY_SIDE) $(foreach seed,$(SEEDS),$(CHAPTER:%=claims-%-$(seed)))
 
 spread: $(READY) ## repeat the measurement of every stochastic claim (CHAPTER=, REPEATS=)
-	@$(MAKE) $(SIDE_BY_SIDE) $(MEASURING:%=spread-%)
-	@for page in $(PAGES); do $(RUN) place $$page || exit 1; done
+	@$(MAKE) $(SIDE_BY_SIDE) $(CHAPTER:%=spread-%)
 
 notebooks: $(READY) ## run chapters in place at the book preset: how outputs are committed (CHAPTER=)
-	@$(MAKE) $(SIDE_BY_SIDE) $(MEASURING:%=place-%)
-	@for page in $(PAGES); do $(RUN) place $$page || exit 1; done
+	@$(MAKE) $(SIDE_BY_SIDE) $(CHAPTER:%=place-%)
 
 # A target for each chapter, and what `claims` needs for each of its seeds.
 smoke-%: $(READY)

@@ -2,11 +2,12 @@
 
 A cell that checks a claim raises when the claim fails and prints a line that is the same on
 every machine but for what follows the word "measured:". The record rides along in the output's
-metadata, from where `collect` takes it into `data/results/`; `pages` makes the ledger and the
-scoreboard from what lies there.
+metadata, from where `collect` takes it into `data/results/`; `publishing.measured` makes the ledger
+and the scoreboard from what lies there.
 """
 
 import argparse
+import itertools
 import json
 import math
 import os
@@ -83,6 +84,10 @@ class Spread:
 
 
 KINDS = {"claims": Claim, "scores": Score, "spreads": Spread}
+# What a notebook says of a claim or a score that is the same in every run.
+STATED = {"claims": ("statement", "quantity", "bound"), "scores": ("unit", "reported", "better")}
+# A paper's number, and the error that it prints.
+REPORTED = re.compile(r"(-?\d+(?:\.\d+)?(?:e[+-]\d+)?)(?: ± (\d+(?:\.\d+)?(?:e[+-]\d+)?))?")
 
 
 class Ledger:
@@ -299,6 +304,47 @@ def collect(notebooks: Iterable[Path], folder: Path | None = None) -> dict[str, 
             texts[f"{kind}.json"] = text
     _replace(folder, texts)
     return {kind: len(records) for kind, records in fresh.items()}
+
+
+def disagreements(notebooks: Iterable[Path], folder: Path | None = None) -> list[str]:
+    """What the notebooks of a book state otherwise than the records in `folder`, in sentences.
+
+    They agree where each claim and score of a notebook has a record, each record a notebook that
+    states it, and both say the same: statement, quantity and bound, or unit and the paper's
+    number. Raises ValueError for a notebook that is none or was not executed, and for a damaged
+    file in `folder` (default `data/results`).
+    """
+    faults = []
+    stated: dict[str, dict[tuple, dict]] = {kind: {} for kind in STATED}
+    for path in map(Path, notebooks):
+        for kind, records in _records(path).items():
+            for record in records if kind in STATED else ():
+                if record["chapter"] != path.stem:
+                    faults.append(
+                        f"{path.name} states {', '.join(_name(record))} for the chapter "
+                        f"{record['chapter']}, expected {path.stem}"
+                    )
+                stated[kind][record["chapter"], *_name(record)] = record
+    for kind, names in STATED.items():
+        recorded: dict[tuple, list[dict]] = {}
+        for record in load(kind, folder):
+            recorded.setdefault((record["chapter"], *_name(record)), []).append(record)
+        for key in stated[kind].keys() - recorded.keys():
+            what = f"{key[0]}: the notebook states {', '.join(key[1:])}"
+            faults.append(f"{what}, expected a record of it in {kind}.json")
+        for key in recorded.keys() - stated[kind].keys():
+            what = f"{key[0]}: {kind}.json has a record of {', '.join(key[1:])}"
+            faults.append(f"{what}, expected a notebook that states it")
+        for key in stated[kind].keys() & recorded.keys():
+            here = stated[kind][key]
+            for record, name in itertools.product(recorded[key], names):
+                if record["preset"] == here["preset"] and record[name] != here[name]:
+                    faults.append(
+                        f"{key[0]}: the {name} of {', '.join(key[1:])} is {here[name]!r} in the "
+                        f"notebook and {record[name]!r} in the record of seed {record['seed']}, "
+                        "expected the same"
+                    )
+    return sorted(faults)
 
 
 def load(kind: str, folder: Path | None = None) -> list[dict]:
@@ -524,6 +570,8 @@ def _are_finite(values: list) -> bool:
 def _fault_of_score(record: dict) -> str | None:
     if not record["table"].strip() or not record["row"].strip():
         return "has no table or row"
+    if not REPORTED.fullmatch(record["reported"]):
+        return f"has reported: {record['reported']!r:.60}"
     if record["better"] not in ("higher", "lower"):
         return f"has better: {record['better']!r:.60}"
     if (record["measured"] is None) != (record["falls_short"] is None):

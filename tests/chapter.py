@@ -20,8 +20,6 @@ SECONDS = BOOK / "runs" / "seconds"
 BUDGETS = {"smoke": 30, "book": 210}
 # Processors differ, and a busy one is slower: only what takes this much longer fails.
 PATIENCE = 2.0
-# These two show what the others measured, so they are run after them.
-PAGES = ("ledger", "scoreboard")
 
 
 def command(way: str, chapter: str, preset: str, seed: int) -> list[str]:
@@ -119,7 +117,7 @@ def main() -> int:
         failed = run("run", chapter, preset, seed)
         return failed or collect(str(made(chapter, preset, seed)))
     failed = run(options.way, chapter, preset, seed)
-    if not failed and options.way == "place" and chapter not in PAGES:
+    if not failed and options.way == "place":
         failed = collect(f"chapters/{chapter}.ipynb")
     return failed
 

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import nbformat
@@ -14,7 +15,7 @@ from ganlib import claims
 from ganlib.runtime import DEVICES, PRESETS
 
 BOOK = Path(__file__).parents[1]
-CHAPTERS = re.findall(r"file: chapters/(\w+)", (BOOK / "_toc.yml").read_text())
+CHAPTERS = sorted(path.stem for path in (BOOK / "chapters").glob("*.ipynb"))
 ON_EACH = pytest.mark.parametrize("chapter", CHAPTERS)
 
 
@@ -46,7 +47,8 @@ def listings(chapter: str) -> list[str]:
 
 
 def test_every_notebook_is_in_the_table_of_contents():
-    assert sorted(path.stem for path in (BOOK / "chapters").glob("*.ipynb")) == sorted(CHAPTERS)
+    listed = re.findall(r"file: chapters/(\w+)", (BOOK / "_toc.yml").read_text())
+    assert set(listed) == {*CHAPTERS, "ledger", "scoreboard"}
 
 
 @ON_EACH
@@ -141,19 +143,18 @@ def test_every_figure_has_a_caption_and_a_text_for_those_who_cannot_see_it(chapt
             assert len(shown.get("image", {}).get("alt", "")) > 20, source
 
 
+def test_committed_claims_are_those_of_the_committed_notebooks():
+    assert claims.disagreements((BOOK / "chapters").glob("*.ipynb")) == []
+
+
 @ON_EACH
-def test_committed_claims_are_those_of_the_committed_notebook(chapter):
-    shown = [record for o in outputs(chapter) for record in [o.get("metadata", {}).get("ganlib")]]
-    here = {r["claims"]["id"]: r["claims"] for r in shown if r and "claims" in r}
-    recorded = [r for r in claims.load("claims") if r["chapter"] == chapter]
-    book = [r for r in recorded if r["preset"] == "book"]
-    assert {r["id"] for r in recorded} == here.keys()
-    for name, claim in here.items():
-        same = [r for r in book if r["id"] == name]
-        assert {0, 1, 2, 3, 4} <= {r["seed"] for r in same}, name
-        assert {(r["statement"], r["bound"]) for r in same} == {
-            (claim["statement"], claim["bound"])
-        }
+def test_every_claim_was_measured_at_five_seeds_at_least(chapter):
+    seeds = defaultdict(set)
+    for record in claims.load("claims"):
+        if (record["chapter"], record["preset"]) == (chapter, "book"):
+            seeds[record["id"]].add(record["seed"])
+    assert seeds
+    assert [name for name in seeds if not {0, 1, 2, 3, 4} <= seeds[name]] == []
 
 
 def start_of(chapter: str, tmp_path: Path) -> Path:

@@ -110,8 +110,7 @@ def test_every_chapter_has_its_targets_and_the_longest_begin():
         check=True,
         env={k: v for k, v in os.environ.items() if not k.startswith("MAKE")},
     ).stdout
-    contents = re.findall(r"file: chapters/(\w+)", (BOOK / "_toc.yml").read_text())
+    chapters = [path.stem for path in (BOOK / "chapters").glob("*.ipynb")]
     for verb, words in (("smoke", "run {} --preset smoke"), ("verify", "verify {}")):
-        order = [c for line in said.splitlines() for c in contents if words.format(c) in line]
-        assert sorted(order) == sorted(contents), verb
-        assert order[-2:] == ["ledger", "scoreboard"], "they are short"
+        order = [c for line in said.splitlines() for c in chapters if words.format(c) in line]
+        assert sorted(order) == sorted(chapters), verb

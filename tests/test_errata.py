@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace
 
 from ganlib.claims import anchor, load
 from ganlib.publishing.plain import read_book
@@ -72,7 +73,7 @@ def build(tmp_path):
         (tmp_path / "index.rst").write_text("Title\n=====\n\n.. toctree::\n\n   notes/page\n")
         (tmp_path / "notes" / "page.rst").write_text(f"Page\n====\n\n{text}\n")
         (tmp_path / "warnings").write_text("")
-        with (tmp_path / "warnings").open("w") as warnings:
+        with (tmp_path / "warnings").open("w") as warnings, docutils_namespace():
             app = Sphinx(
                 tmp_path,
                 None,

@@ -22,7 +22,7 @@ FLOORS = (
     ("recipes",),
     ("paper",),
     ("tables",),
-    ("claims", "pages"),
+    ("claims",),
     ("figures",),
     ("publishing",),
     ("__main__",),

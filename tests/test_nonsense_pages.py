@@ -18,10 +18,11 @@ from matplotlib import pyplot
 from nonsense import anything, feed, numbers, tensors, things
 from test_claims import claim, score, shown, spread, write_notebook, write_records
 
-from ganlib import claims, datasets, figures, pages
+from ganlib import claims, datasets, figures
 from ganlib.claims import ClaimError, Ledger
 from ganlib.datasets import DataError
 from ganlib.progress import Progress
+from ganlib.publishing import measured
 from ganlib.runtime import Run
 
 matplotlib.use("Agg")
@@ -95,7 +96,7 @@ wrong = st.one_of(texts, values)
         wrong,
     )
 )
-def test_what_a_ledger_accepts_a_page_shows(folder, arguments):
+def test_what_a_ledger_accepts_is_recorded(folder, arguments):
     clear(folder)
     ledger = Ledger("one", RUN)
     with suppress(ClaimError):
@@ -103,7 +104,6 @@ def test_what_a_ledger_accepts_a_page_shows(folder, arguments):
     records = [asdict(kept) for kept in ledger.checked.values()]
     write_records(folder, "claims", records)
     assert claims.load("claims", folder) == records
-    assert len(pages.ledger_page(folder).splitlines()) == (5 if records else 0)
     for record in records:
         low, high = arguments["at_least"], arguments["at_most"]
         assert low is None or low <= record["measured"]
@@ -135,7 +135,10 @@ def test_what_a_ledger_scores_a_page_shows(folder, arguments):
     records = [asdict(kept) for kept in ledger.scored.values()]
     write_records(folder, "scores", records)
     assert claims.load("scores", folder) == records
-    assert len(pages.scoreboard_page(folder).splitlines()) == (5 if records else 0)
+    for record in records:
+        assert measured.state(record) in measured.STATES
+        told = feed(measured.told_gap, record)
+        assert told is None or (told == "") == (record["measured"] is None)
 
 
 @few
@@ -153,8 +156,7 @@ def test_files_of_nonsense(folder, kind, data):
     write_records(folder, kind, records)
     found = feed(claims.load, kind, folder)
     assert found is None or found == records
-    page = feed(pages.scoreboard_page if kind == "scores" else pages.ledger_page, folder)
-    assert (page is None) == (found is None)
+    feed(claims.disagreements, [], folder)
     before = (folder / f"{kind}.json").read_bytes()
     outputs = [shown("claims", claim()), shown("scores", score())]
     notebook = write_notebook(folder / "one.ipynb", outputs)
@@ -192,8 +194,7 @@ def test_folders_and_kinds_of_nonsense(folder, kind, other):
     # Never a folder that is there, which nonsense must not write to.
     other = folder / "new" if isinstance(other, str | None) else other
     feed(claims.load, "claims", other)
-    feed(pages.ledger_page, other)
-    feed(pages.scoreboard_page, other)
+    feed(claims.disagreements, kind, other)
     assert feed(claims.collect, kind, other) in (None, dict.fromkeys(RECORDS, 0))
     shutil.rmtree(folder / "new", ignore_errors=True)
 
@@ -209,8 +210,6 @@ def test_small_parts_of_nonsense(value):
     found = feed(claims.markdown, value)
     assert (found is not None) == isinstance(value, str)
     assert found is None or "\n" not in found
-    found = feed(pages.in_reading_order, value)
-    assert found is None or sorted(found) == sorted(value)
 
 
 # Figures

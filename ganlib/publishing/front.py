@@ -175,7 +175,7 @@ class FromChapter(_Lifting):
             box += _image(figure.picture, "png", figure.alt)
         box += self.parsed(self.content)
         source = nodes.paragraph(classes=["source"])
-        source += [nodes.Text("From "), self.link("ref", figure.name, _title(notebook))]
+        source += [nodes.Text("From "), self.link("ref", figure.name, title(notebook))]
         box += source
         return [box]
 
@@ -253,7 +253,7 @@ class Counted(SphinxRole):
         return [nodes.Text(f"{found[self.text]:,}")], []
 
 
-def _title(notebook: Any) -> str:
+def title(notebook: Any) -> str:
     return notebook.cells[0].source.partition("\n")[0].removeprefix("# ")
 
 
