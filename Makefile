@@ -21,7 +21,7 @@ export OMP_WAIT_POLICY := PASSIVE
 SIDE_BY_SIDE := --no-print-directory -j$(JOBS)
 
 .DEFAULT_GOAL := help
-.PHONY: help book test units strict smoke verify budget run claims spread notebooks likelihoods judge unrolled grid codes translation paper plain rehearse bench torture lab clean
+.PHONY: help book pdf test units strict smoke verify budget run claims spread notebooks likelihoods judge unrolled grid codes translation paper plain rehearse bench torture lab clean
 
 help: ## explain these verbs
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -40,6 +40,9 @@ $(READY): requirements.txt tests/requirements-alone.txt pyproject.toml
 book: $(READY) ## render the book from the committed outputs, to _build/html/index.html
 	$(BIN)/jupyter-book build . --quiet
 	@echo "Open _build/html/index.html"
+
+pdf: book ## print the whole book as one PDF, to _build/chains-and-games.pdf (needs Chromium)
+	$(BIN)/python -m ganlib.publishing.pdf _build/html _build/chains-and-games.pdf
 
 test: units strict smoke verify budget ## check everything that CI checks
 

@@ -3,7 +3,7 @@
 var Scorer = {
   score: ([page, title, anchor, description, score]) => {
     if (/^(bibliography|genindex|py-modindex|prf-)/.test(page)) return score - 40;
-    if (/^(ganlib|chapters\/(ledger|scoreboard))/.test(page)) return score - 20;
+    if (/^(ganlib|reference|chapters\/(ledger|scoreboard))/.test(page)) return score - 20;
     return page.startsWith("chapters/") ? score + 10 : score;
   },
   objNameMatch: 11,

@@ -225,8 +225,10 @@ def test_ci_calls_the_readmes_test_command_and_nothing_else():
     assert "run: .ci/run" in (BOOK / ".github" / "workflows" / "ci.yml").read_text()
 
 
-def test_the_library_page_lists_every_module():
-    listed = set(re.findall(r"automodule:: (\S+)", (BOOK / "ganlib.md").read_text()))
+def test_the_librarys_pages_list_every_module():
+    pages = [BOOK / "ganlib.md", *(BOOK / "reference").glob("*.md")]
+    texts = "".join(page.read_text(encoding="utf-8") for page in pages)
+    listed = set(re.findall(r"automodule:: (\S+)", texts))
     paths = (path.relative_to(BOOK) for path in (BOOK / "ganlib").rglob("*.py"))
     modules = {".".join(path.with_suffix("").parts) for path in paths if "__" not in path.stem}
     assert listed == modules

@@ -1,5 +1,6 @@
 """The published site: a small book with this book's configuration, built under several names."""
 
+import inspect
 import os
 import re
 import shutil
@@ -12,8 +13,11 @@ import nbformat
 import pytest
 from matplotlib import pyplot
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from pypdf import PdfReader
 
 from ganlib import figures
+from ganlib.publishing import pdf
+from ganlib.publishing.reference import fields
 
 ROOT = Path(__file__).parents[1]
 CONTENTS = """
@@ -270,3 +274,57 @@ def test_the_printed_book_is_linked_where_it_is(known, unknown):
         address = re.search(r'href="([^"]*chains-and-games.pdf)"', read(known, page))[1]
         assert (known / page).parent.joinpath(address).read_bytes() == b"%PDF-1.7"
         assert "chains-and-games.pdf" not in read(unknown, page)
+
+
+# The reference
+
+
+def test_what_a_docstring_says_of_parameters_is_listed():
+    text = """Draw $x$: a picture.
+
+    Drawn once. width, height: both in cm. Not
+    less. ink: its colour, say: "red". Raises ValueError for none.
+
+    - ink: in a list.
+    """
+    listed = fields(inspect.cleandoc(text), ["width", "height", "ink"])
+    assert listed == (
+        "Draw $x$: a picture.\n\nDrawn once.\n\n- ink: in a list.\n\n:Parameters:\n"
+        "   - **width, height** -- both in cm. Not less.\n"
+        '   - **ink** -- its colour, say: "red".\n'
+        ":Raises: ValueError for none.\n"
+    )
+    assert fields("One: two.", []) == "One: two.\n\n\n"
+
+
+# Print
+
+BROWSER = any(map(shutil.which, pdf.BROWSERS))
+
+
+@pytest.mark.skipif(not BROWSER, reason="no Chromium to print with: `apt install chromium`")
+def test_the_whole_book_is_printed(folder, unknown, tmp_path):
+    file = tmp_path / "book.pdf"
+    count = pdf.print_book(folder, unknown, file)
+    reader = PdfReader(file)
+    texts = [" ".join(page.extract_text().split()) for page in reader.pages]
+    assert count == len(texts) == 9
+    titles = ["A small book", "FID", "Output", "Caption", "Slider", "Words", "Bibliography"]
+    outline = [entry for entry in reader.outline if not isinstance(entry, list)]
+    assert [entry.title for entry in outline] == titles
+    sheets = [reader.get_destination_page_number(entry) for entry in outline]
+    assert sheets == [2, 3, 4, 5, 6, 7, 8]
+    assert "FID 4" in texts[1] and "Words 8" in texts[1]
+    assert "Then b & c." in texts[3]
+    links = [note.get_object() for page in reader.pages for note in page.get("/Annots", [])]
+    assert len(links) >= len(titles)
+    assert not any("file:" in str(link) for link in links)
+    assert not (unknown / "print.html").exists()
+
+
+def test_a_book_that_cannot_be_printed_is_refused(folder, unknown, tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match="no such page, expected the built book"):
+        pdf.gather(folder, tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="apt install chromium"):
+        pdf.print_book(folder, unknown, tmp_path / "book.pdf")
