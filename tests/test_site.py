@@ -39,7 +39,9 @@ PAGES = {
 
 
 def shown(kind: str, text: str):
-    return new_code_cell("show()", outputs=[new_output("display_data", {kind: text})])
+    return new_code_cell(
+        "show()", execution_count=1, outputs=[new_output("display_data", {kind: text})]
+    )
 
 
 def slider() -> str:
@@ -93,7 +95,7 @@ def build(folder: Path, **names: str) -> Path:
     ]
     environment = kept | {"PYTHONPATH": str(ROOT)} | names
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert not done.returncode, done.stderr[:3000]
+    assert not done.returncode, done.stderr[:600]
     return folder / "_build" / "html"
 
 
