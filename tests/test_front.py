@@ -13,8 +13,7 @@ from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace
 
-from ganlib.claims import load
-from ganlib.publishing.front import counts, lifted, opening, thumbnail
+from ganlib.publishing.front import lifted, opening, thumbnail
 
 BOOK = Path(__file__).parents[1]
 FRONT = (BOOK / "intro.md").read_text(encoding="utf-8")
@@ -107,12 +106,6 @@ def test_the_front_page_stays_light():
     assert weight <= 600_000
 
 
-def test_counts_are_those_of_the_ledger_and_the_scoreboard():
-    found = counts()
-    assert found["claims"] == len({r["id"] for r in load("claims") if r["preset"] == "book"})
-    assert found["numbers"] == found["reached"] + found["short"] + found["untrained"] > 0
-
-
 def build(folder: Path, page: str) -> tuple[str, str]:
     """The page of a small book as HTML, and what Sphinx warned of."""
     (folder / "chapters").mkdir()
@@ -139,12 +132,11 @@ def build(folder: Path, page: str) -> tuple[str, str]:
 
 def test_a_lifted_slider_and_a_map_are_on_the_page(tmp_path):
     page = "```{from-chapter} chapters/one\n:figure: fig-a\nA *caption*.\n```\n\n"
-    page += "{counted}`claims`\n\n```{chapters-map}\n:without: Back\nchapters/one: fig-b\n```\n"
+    page += "```{chapters-map}\n:without: Back\nchapters/one: fig-b\n```\n"
     html, warned = build(tmp_path, page)
     assert not warned
     assert SLIDER in html and "A <em>caption</em>." in html
     assert 'href="chapters/one.html#fig-a"' in html
-    assert f"<p>{counts()['claims']}</p>" in html
     assert re.search(r'<h3>All<a class="headerlink"', html)
     cards = re.findall(r"<li>.*?</li>", html, re.DOTALL)
     cards = [card for card in cards if "data:image/webp" in card]
@@ -162,7 +154,6 @@ def test_a_lifted_slider_and_a_map_are_on_the_page(tmp_path):
         ("```{chapters-map}\n:without: Front\n```", "no part 'Front'"),
         ("```{chapters-map}\n```", "errata is no notebook of the book"),
         ("```{chapters-map}\n:without: Back\nchapters/x: fig-a\n```", "expected lines `PAGE: NAME"),
-        ("{counted}`clams`", "clams is not known, choose one of claims"),
     ],
 )
 def test_what_cannot_be_lifted_fails_a_strict_build(tmp_path, page, says):

@@ -344,3 +344,14 @@ def test_every_committed_score_has_a_state_and_a_cell():
     for chapter in {r["chapter"] for r in scores}:
         places = measured.cells_of_scores(BOOK / "chapters" / f"{chapter}.ipynb")
         assert places.keys() == {(r["table"], r["row"]) for r in scores if r["chapter"] == chapter}
+
+
+def test_counts_are_those_of_the_pages(small):
+    folder, _, scoreboard = small
+    found = measured.counts(folder / "data/results")
+    listed = re.findall(r"(\d+) (reached|near|short|not trained)", scoreboard.get_text(" "))
+    said = {name: int(count) for count, name in listed}
+    assert found["claims"] == 3
+    assert found["numbers"] == sum(said.values()) == len(cells_of(scoreboard))
+    for name, count in said.items():
+        assert found["untrained" if name == "not trained" else name] == count

@@ -1,9 +1,8 @@
-"""What the front page takes from the chapters: their pictures, their questions and their counts.
+"""What the front page takes from the chapters: their pictures and their questions.
 
 A Sphinx extension, so that nothing on that page is copied by hand: the directive `from-chapter`
 lifts a figure, with its slider where it has one, out of a committed notebook; `chapters-map` draws
-the book from `_toc.yml`; the role `counted` says how much the book has measured. How that looks is
-left to `_static/front.css`.
+the book from `_toc.yml`. How that looks is left to `_static/front.css`.
 """
 
 import posixpath
@@ -23,10 +22,7 @@ from docutils.statemachine import StringList
 from PIL import Image
 from sphinx import addnodes
 from sphinx.application import Sphinx
-from sphinx.util.docutils import SphinxDirective, SphinxRole
-
-from ganlib.claims import load
-from ganlib.paths import results_folder
+from sphinx.util.docutils import SphinxDirective
 
 # A card shows a picture at 300 pixels or less; screens have two dots to each of them.
 WIDE, HIGH = 480, 240
@@ -106,22 +102,6 @@ def thumbnail(picture: bytes) -> bytes:
     small = BytesIO()
     image.save(small, format="webp", quality=50, method=6)
     return small.getvalue()
-
-
-def counts(folder: Path | None = None) -> dict[str, int]:
-    """How many claims the ledger has, and how many numbers of papers the scoreboard has reached.
-
-    folder, errors: as for `claims.load`.
-    """
-    scores = [r for r in load("scores", folder) if r["seed"] == 0 and r["preset"] != "smoke"]
-    measured = [r for r in scores if r["measured"] is not None]
-    return {
-        "claims": len({r["id"] for r in load("claims", folder) if r["preset"] == "book"}),
-        "numbers": len(scores),
-        "reached": sum(not r["falls_short"] for r in measured),
-        "short": sum(r["falls_short"] for r in measured),
-        "untrained": len(scores) - len(measured),
-    }
 
 
 class _Lifting(SphinxDirective):
@@ -240,19 +220,6 @@ class ChaptersMap(_Lifting):
         return nodes.list_item("", picture, title, question, needs)
 
 
-class Counted(SphinxRole):
-    """A count of the ledger or the scoreboard, by its name in `counts`."""
-
-    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        for kind in ("claims", "scores"):
-            self.env.note_dependency(str(results_folder() / f"{kind}.json"))
-        found = counts()
-        if self.text not in found:
-            message = f"counted: {self.text} is not known, choose one of {', '.join(found)}"
-            return [], [self.inliner.reporter.error(message, line=self.lineno)]
-        return [nodes.Text(f"{found[self.text]:,}")], []
-
-
 def title(notebook: Any) -> str:
     return notebook.cells[0].source.partition("\n")[0].removeprefix("# ")
 
@@ -263,8 +230,7 @@ def _image(picture: bytes, kind: str, alt: str) -> nodes.image:
 
 
 def setup(app: Sphinx) -> dict[str, object]:
-    """Register the directives and the role with Sphinx."""
+    """Register the directives with Sphinx."""
     app.add_directive("from-chapter", FromChapter)
     app.add_directive("chapters-map", ChaptersMap)
-    app.add_role("counted", Counted())
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

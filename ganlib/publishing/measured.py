@@ -17,7 +17,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
-from sphinx.util.docutils import SphinxDirective
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from ganlib.claims import REPORTED, anchor, disagreements, load, markdown, number, room
 from ganlib.publishing.front import title
@@ -351,6 +351,21 @@ def state(record: dict) -> str:
     return "near" if -gap(record) <= max(NEAR * abs(value), error) else "short"
 
 
+def counts(folder: Path | None = None) -> dict[str, int]:
+    """How many claims and numbers of papers there are, and how many numbers are in each state.
+
+    Of the `STATES`, "not trained" is `untrained`. folder, errors: as for `claims.load`.
+    """
+    scores = [r for r in load("scores", folder) if r["seed"] == 0 and r["preset"] != "smoke"]
+    found = Counter(state(record) for record in scores)
+    return {
+        "claims": len({r["id"] for r in load("claims", folder) if r["preset"] == "book"}),
+        "numbers": len(scores),
+        "untrained": found.pop("not trained", 0),
+        **{name: found[name] for name in STATES if name != "not trained"},
+    }
+
+
 def with_unit(text: str, unit: str) -> str:
     """A number and its unit, with the space that the unit wants."""
     return f"{text}%" if unit == "%" else f"{text} {unit}"
@@ -458,10 +473,24 @@ def _span(values: list[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
+class Counted(SphinxRole):
+    """A count of the ledger or the scoreboard, by its name in `counts`."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        for kind in ("claims", "scores"):
+            self.env.note_dependency(str(results(self.env) / f"{kind}.json"))
+        found = counts(results(self.env))
+        if self.text not in found:
+            message = f"counted: {self.text} is not known, choose one of {', '.join(found)}"
+            return [], [self.inliner.reporter.error(message, line=self.lineno)]
+        return [nodes.Text(f"{found[self.text]:,}")], []
+
+
 def setup(app: Sphinx) -> dict[str, object]:
     app.add_node(Tag, html=(open_tag, close_tag))
     app.add_directive("ledger", LedgerDirective)
     app.add_directive("scoreboard", ScoreboardDirective)
+    app.add_role("counted", Counted())
     app.connect("env-before-read-docs", check)
     app.connect("doctree-read", mark_cells)
     return {
