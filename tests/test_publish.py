@@ -38,7 +38,7 @@ def test_nothing_is_published_before_the_book_is_built_and_rehearsed(workflow):
         name: [step["run"] for step in job["steps"] if "run" in step] for name, job in jobs.items()
     }
     assert runs == {
-        "book": ["make strict", "make plain"],
+        "book": ["make pdf", "make strict", "make plain"],
         "rehearsal": ["make rehearse"],
         "notebooks": [".ci/push-notebooks runs/plain"],
         "site": [],
