@@ -110,7 +110,7 @@ codes: $(READY) ## play the games of codes and encoders at full length, resumabl
 translation: $(READY) ## play the games of translation at full length, resumable, into data/results (RECIPE=)
 	$(BIN)/python -u -m ganlib.tables.translation $(RECIPE)
 
-paper: $(READY) ## train what the book ships, in the background and resumable (RECIPE=: one of them)
+paper: $(READY) ## train shipped networks further, in the background and resumable (RECIPE=: one of them)
 	$(BIN)/python -u -m ganlib.paper $(RECIPE)
 
 plain: $(READY) ## write plain copies of the notebooks, for readers outside the book, into runs/plain
