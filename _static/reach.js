@@ -2,8 +2,11 @@
 // what the theme says of itself to those who listen is put right.
 document.addEventListener("DOMContentLoaded", () => {
   // A name must hold the words that are seen: those of these two say it all. An icon has no words.
-  for (const named of document.querySelectorAll("summary, .search-button-field")) {
+  for (const named of document.querySelectorAll("article summary, .search-button-field")) {
     named.removeAttribute("aria-label");
+  }
+  for (const fold of document.querySelectorAll(".has-children summary")) {
+    fold.ariaLabel = `Pages of ${fold.closest("li").querySelector("a").textContent}`;
   }
   for (const icon of document.querySelectorAll("button > i")) icon.removeAttribute("title");
 

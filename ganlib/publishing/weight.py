@@ -72,6 +72,10 @@ def _slider(match: re.Match, page: str, app: Sphinx) -> str:
         raise ExtensionError(f"{page}: a slider is not as ganlib.figures.scrub writes it")
     shown = json.loads(unescape(match[1])).index(still[1])
     rest = rest.replace(still[0], f'src="{folder}{names[shown]}"')
+    # A picture from a file may be there before the page has come to its slider.
+    early = "document.readyState === 'loading'"
+    late = f"{early} ? document.addEventListener('DOMContentLoaded', start) : start()"
+    rest = re.sub('onload="([^"]*)"', rf'onload="const start = () => {{\1}}; {late}"', rest)
     frames = escape(json.dumps(names), quote=True)
     return f'<div class="scrub" data-frames="{frames}"{rest}</output>'
 
