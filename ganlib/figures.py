@@ -290,11 +290,11 @@ const says = box.querySelector('output'), picture = this; picture.onload = null;
 bar.oninput = () => { picture.src = 'data:image/png;base64,' + frames[bar.value];\
  says.textContent = labels[bar.value]; bar.setAttribute('aria-valuetext', labels[bar.value]); };\
 bar.setAttribute('aria-valuetext', labels[bar.value]); bar.closest('[hidden]').hidden = false;">
-<div hidden><label style="display: flex; align-items: center; gap: 1em">
+<div hidden><div style="display: flex; align-items: center; gap: 1em">
 <input type="range" min="0" max="$last" value="$start" step="1" aria-label="$what" \
 style="flex: 1; height: 44px; accent-color: #0a84c6; touch-action: manipulation">
 <output style="min-width: 8em">$label</output>
-</label></div>
+</div></div>
 </div>""")
 
 
@@ -352,10 +352,11 @@ def dials(
 
 # As in `_SCRUB`, only where scripts run does the sheet's `onload` uncover the sliders.
 _DIAL = Template("""\
-<label style="display: flex; align-items: center; gap: 1em"><span style="min-width: 7em">$name\
-</span><input type="range" min="0" max="$last" value="$start" step="1" data-labels="$labels" \
+<div style="display: flex; align-items: center; gap: 1em"><span style="min-width: 7em">$name\
+</span><input type="range" aria-label="$name" min="0" max="$last" value="$start" step="1" \
+data-labels="$labels" \
 style="flex: 1; height: 44px; accent-color: #0a84c6; touch-action: manipulation">\
-<output style="min-width: 4em">$label</output></label>
+<output style="min-width: 4em">$label</output></div>
 """)
 _DIALS = Template("""\
 <div class="dials">
