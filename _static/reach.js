@@ -19,6 +19,7 @@ document.addEventListener("DOMContentLoaded", () => {
     if (scrolls) box.tabIndex = 0;
     else box.removeAttribute("tabindex");
     box.classList.toggle("fades", scrolls && box.scrollLeft < more - 1);
+    box.style.setProperty("--seen", `${box.scrollLeft + box.clientWidth}px`);
     for (const formula of box.querySelectorAll("mjx-container")) mark(formula);
   };
   const boxes = article.querySelectorAll("pre, table, figure, .math, .cell_output > *");
