@@ -218,9 +218,11 @@ def test_the_readme_names_only_verbs_that_exist():
     assert {"book", "test"} <= named <= verbs
 
 
-def test_ci_calls_the_readmes_test_command_and_nothing_else():
+def test_ci_calls_the_readmes_test_command_and_tests_nothing_else():
     script = (BOOK / ".ci" / "run").read_text()
-    commands = [line for line in script.splitlines() if line and not line.startswith("#")]
+    # What stands between brings a browser where there is none.
+    commands = re.sub(r"^if ! command -v chromium .*?^fi$", "", script, flags=re.M | re.S)
+    commands = [line for line in commands.splitlines() if line and not line.startswith("#")]
     assert commands == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', "make test"]
     assert "run: .ci/run" in (BOOK / ".github" / "workflows" / "ci.yml").read_text()
 
