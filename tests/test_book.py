@@ -130,6 +130,7 @@ def test_nothing_names_a_machine_or_holds_a_widget(chapter):
     assert "widget" not in notebook(chapter)["metadata"]
     assert "application/vnd.jupyter.widget-view+json" not in text
     assert "it/s" not in text, "a progress bar was left behind"
+    assert not re.search(r"seconds=\d", text), "how long a run took differs from run to run"
     assert len(text) < 3_000_000
 
 
