@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest.mock import patch
 
@@ -307,7 +308,9 @@ BROWSER = any(map(shutil.which, pdf.BROWSERS))
 @pytest.mark.skipif(not BROWSER, reason="no Chromium to print with: `apt install chromium`")
 def test_the_whole_book_is_printed(folder, unknown, tmp_path):
     file = tmp_path / "book.pdf"
-    count = pdf.print_book(folder, unknown, file)
+    # In a thread of its own: where tests have a browser open, Playwright allows no second one.
+    with ThreadPoolExecutor(1) as alone:
+        count = alone.submit(pdf.print_book, folder, unknown, file).result()
     reader = PdfReader(file)
     texts = [" ".join(page.extract_text().split()) for page in reader.pages]
     assert count == len(texts) == 9
