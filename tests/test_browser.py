@@ -21,8 +21,9 @@ import pytest
 from filelock import FileLock
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from ganlib.publishing.pdf import BROWSERS
+
 BOOK = Path(__file__).parents[1]
-BROWSERS = ("chromium", "google-chrome", "chromium-browser", "chrome")
 BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
 pytestmark = pytest.mark.skipif(
     BROWSER is None, reason="no Chromium on PATH; on Debian, `apt-get install chromium`"

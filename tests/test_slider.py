@@ -12,8 +12,9 @@ import websocket
 from matplotlib import pyplot
 
 from ganlib import figures
+from ganlib.publishing.pdf import BROWSERS
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
+BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium to look at the page with")
 LABELS = [f"round {index}" for index in range(5)]
 

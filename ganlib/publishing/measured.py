@@ -239,7 +239,7 @@ class ScoreboardDirective(Measured):
     """`{scoreboard}`: the papers' numbers beside the book's, as a picture and as tables."""
 
     def run(self) -> list[nodes.Node]:
-        scores = [r for r in self.records("scores") if r["seed"] == 0 and r["preset"] != "smoke"]
+        scores = listed(self.records("scores"))
         by_chapter = self.by_chapter(scores)
         counts = Counter(map(state, scores))
         legend = [
@@ -323,6 +323,11 @@ class ScoreboardDirective(Measured):
         )
 
 
+def listed(scores: list[dict]) -> list[dict]:
+    """The scores that are rows of the scoreboard."""
+    return [r for r in scores if r["seed"] == 0 and r["preset"] != "smoke"]
+
+
 def gap(record: dict) -> float:
     """How much better than the paper's number the measured one is, in the row's unit."""
     difference = record["measured"] - reported(record)[0]
@@ -356,7 +361,7 @@ def counts(folder: Path | None = None) -> dict[str, int]:
 
     Of the `STATES`, "not trained" is `untrained`. folder, errors: as for `claims.load`.
     """
-    scores = [r for r in load("scores", folder) if r["seed"] == 0 and r["preset"] != "smoke"]
+    scores = listed(load("scores", folder))
     found = Counter(state(record) for record in scores)
     return {
         "claims": len({r["id"] for r in load("claims", folder) if r["preset"] == "book"}),
