@@ -1,5 +1,7 @@
 """The recipes of the chapter on PixelCNN."""
 
+from torch import Tensor
+
 from ganlib.chains import GatedPixelCNN, PixelCNN
 from ganlib.datasets import binarized_mnist, emoji, mnist
 from ganlib.play import Recipe
@@ -10,7 +12,17 @@ from ganlib.runtime import Run
 
 @recipe
 def pixelcnn_binary(name: str, run: Run) -> Recipe:
-    """A PixelCNN on binarized MNIST."""
+    """A PixelCNN on binarized MNIST, whose coins were tossed once."""
+    return _binary(name, run)
+
+
+@recipe
+def pixelcnn_fresh(name: str, run: Run) -> Recipe:
+    """The same chain, with coins that are tossed afresh for each minibatch."""
+    return _binary(name, run, mnist("train")[0])
+
+
+def _binary(name: str, run: Run, grey: Tensor | None = None) -> Recipe:
     chain = PixelCNN(
         width=run.pick(smoke=12, book=64, paper=paper(run, gpu=128, cpu=64)),
         depth=run.pick(smoke=3, book=10, paper=paper(run, gpu=16, cpu=10)),
@@ -18,7 +30,7 @@ def pixelcnn_binary(name: str, run: Run) -> Recipe:
         dilations=(1, 2, 4),
     )
     rounds = run.pick(smoke=250, book=300, paper=paper(run, gpu=60_000, cpu=9_000))
-    return likelihood(name, run, chain, binarized_mnist(), rounds)
+    return likelihood(name, run, chain, binarized_mnist(), rounds, grey=grey)
 
 
 @recipe
