@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -45,6 +46,14 @@ NETWORKS: dict[str, type[nn.Module]] = {
 }
 
 
+class Training(NamedTuple):
+    """What a shipped network took, over all cycles of the learning rate that it went through."""
+
+    cycles: int
+    rounds: int
+    seconds: int
+
+
 def trained_network(name: str, player: str) -> tuple[nn.Module, dict[str, object]]:
     """A player of the recipe of that name as the book ships it, and how it was made.
 
@@ -80,6 +89,18 @@ def trained_chain(name: str) -> tuple[Chain, dict[str, object]]:
     if not isinstance(chain, Chain):
         raise CheckpointError(f"{name}-paper-chain holds a {type(chain).__name__}, not a chain")
     return chain, provenance
+
+
+def training(made: Mapping[str, Any]) -> Training:
+    """The cycles that led to a network, and their rounds and seconds in sum.
+
+    made: how it was made, with its "rounds" and "seconds"; "went on from" says the same of the
+    weights that the last cycle began with, and so on to the first one.
+    """
+    before = training(made["went on from"]) if "went on from" in made else Training(0, 0, 0)
+    return Training(
+        before.cycles + 1, before.rounds + made["rounds"], before.seconds + made["seconds"]
+    )
 
 
 def shipped(player: str) -> list[str]:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from datetime import timedelta
+from functools import partial
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from ganlib.checkpoints import CheckpointError
 from ganlib.play import Measure, play
 from ganlib.recipes import RECIPES, build, checkpoint_path, measures
 from ganlib.recipes.shared import likelihood
-from ganlib.shipped import export, trained_chain
+from ganlib.shipped import export, trained_chain, training
 from ganlib.state import State
 
 
@@ -82,6 +83,21 @@ def test_a_further_cycle_goes_on_from_what_is_shipped(tiny, run):
     fresh = play(recipe, run, show=False).averages["chain"]
     assert torch.equal(weights(fresh), weights(first))
     assert not torch.equal(weights(fresh), weights(second))
+
+
+def test_the_training_behind_a_chain_is_that_of_all_its_cycles(tiny, run):
+    seconds, values = 0, iter([3, 2, 3, 1, 2])
+    better = Measure("made up", lambda networks: next(values))
+    for cycles, rounds in enumerate((40, 30, 20), start=1):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(RECIPES, "tiny", with_measure(partial(tiny, rounds=rounds), better))
+            assert paper.train("tiny", run)
+        _, made = trained_chain("tiny")
+        seconds += made["seconds"]
+        assert training(made) == (cycles, sum((40, 30, 20)[:cycles]), seconds)
+    assert made["went on from"]["went on from"]["rounds"] == 40
+    timed = {"rounds": 3, "seconds": 60, "went on from": {"rounds": 2, "seconds": 30}}
+    assert training(timed) == (2, 5, 90)
 
 
 def test_a_chain_of_other_sizes_is_not_gone_on_from(tiny, run):
