@@ -932,6 +932,37 @@ def test_each_order_is_as_likely_as_any_other():
     assert stats.chisquare(numpy.bincount(drawn, minlength=4)).pvalue > 1e-4
 
 
+def test_a_minibatch_is_shared_out_among_orders():
+    chain = make("local", depth=1).double()
+    images = random_images(chain, 5, 3, 3)
+    generation_orders = orders.reflections(orders.s_curve, 3, 3)[:4]
+    costs = -members_log_likelihood(chain, images, generation_orders)
+    # Five images in two shares, three and two, at two different orders.
+    expected = torch.stack(
+        [
+            (costs[a, :3].sum() + costs[b, 3:].sum()) / 5
+            for a, b in itertools.permutations(range(4), 2)
+        ]
+    )
+    assert len(expected.round(decimals=9).unique()) == 12
+    game = MaximumLikelihood(chain, generation_orders, at_once=2)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        gaps = torch.stack([(game.loss(images) - expected).abs() for _ in range(300)])
+    assert gaps.min(dim=1).values.max() < 1e-10
+    drawn = numpy.bincount(gaps.argmin(dim=1), minlength=12)
+    assert stats.chisquare(drawn).pvalue > 1e-4
+    # Fewer images than orders: each has an order of its own.
+    one = MaximumLikelihood(chain, generation_orders, at_once=4).loss(images[:1])
+    assert (one - costs[:, 0]).abs().min() < 1e-10
+    with pytest.raises(ValueError, match="at_once=5: expected no more than the orders, 4"):
+        MaximumLikelihood(chain, generation_orders, at_once=5)
+    with pytest.raises(ValueError, match="at_once=2: expected no more than the orders, 1"):
+        MaximumLikelihood(chain, at_once=2)
+    with pytest.raises(ValueError, match="at_once"):
+        MaximumLikelihood(chain, generation_orders, at_once=0)
+
+
 @pytest.mark.parametrize(
     ("name", "order_name"), [("gated", "raster"), ("local", "s_curve"), ("local", "hilbert")]
 )

@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from ganlib.chains import orders as generation_orders
 from ganlib.chains.models import Chain
 from ganlib.games.rules import Game, Turn
+from ganlib.sizes import whole
 
 # No pixel has this value. By default cross_entropy passes over -100, as over a label to ignore.
 NO_LEVEL = -(2**31)
@@ -22,24 +23,31 @@ NO_LEVEL = -(2**31)
 class MaximumLikelihood(Game):
     """One player, `chain`, whose loss is -E_x E_π log p(x; π), in nats per image.
 
-    orders: generation orders π, one of which is drawn for each minibatch with equal chances;
-    None for the chain's own order. A minibatch is images, or a pair of images and labels. Raises
-    ValueError for no orders, or a minibatch that does not fit the chain. On a GPU, which is not
-    made to wait for them, pixels that are no levels fail in the kernel of `cross_entropy`.
+    orders: generation orders π, of which `at_once` different ones are drawn for each minibatch,
+    with equal chances, each for an equal share of its images; None for the chain's own order. A
+    minibatch is images, or, at one order, a pair of images and labels. Raises ValueError for no
+    orders, more at once than there are, or a minibatch that does not fit the chain. On a GPU,
+    which is not made to wait for them, pixels that are no levels fail in the kernel of
+    `cross_entropy`.
     """
 
-    def __init__(self, chain: Chain, orders: Sequence[Tensor] | None = None):
+    def __init__(self, chain: Chain, orders: Sequence[Tensor] | None = None, at_once: int = 1):
         super().__init__()
-        if orders is not None:
-            generation_orders.check_several(orders)
-        self.chain, self.orders = chain, orders
+        count = 1 if orders is None else len(generation_orders.check_several(orders))
+        if whole("at_once", at_once) > count:
+            raise ValueError(f"at_once={at_once}: expected no more than the orders, {count}")
+        self.chain, self.orders, self.at_once = chain, orders, at_once
         self.turns = (Turn("chain", self.loss),)
 
     def loss(self, batch: Any) -> Tensor:
-        """-E log p(x; π): the mean over a minibatch, at a random order."""
+        """-E log p(x; π): the mean over a minibatch, at random orders."""
         images, labels = self.parts(batch)
-        logits = self.chain(images, self.drawn_order(), labels)
-        return summed_cross_entropy(logits, images.long()) / len(images)
+        drawn = self.drawn_orders()
+        total = 0.0
+        for order, share in zip(drawn, images.chunk(len(drawn)), strict=False):
+            logits = self.chain(share, order, labels)
+            total = total + summed_cross_entropy(logits, share.long())
+        return total / len(images)
 
     def parts(self, batch: Any) -> tuple[Tensor, Tensor | None]:
         """The images and the labels of a minibatch; ValueError for one without images."""
@@ -48,11 +56,12 @@ class MaximumLikelihood(Game):
             raise ValueError("a minibatch of no images: expected one or more")
         return images, labels
 
-    def drawn_order(self) -> Tensor | None:
-        """One of the orders, each with the same chance."""
+    def drawn_orders(self) -> list[Tensor | None]:
+        """Some of the orders, each with the same chance."""
         if self.orders is None:
-            return None
-        return self.orders[int(torch.randint(len(self.orders), ()))]
+            return [None]
+        chosen = torch.randperm(len(self.orders))[: self.at_once]
+        return [self.orders[index] for index in chosen.tolist()]
 
 
 def summed_cross_entropy(logits: Tensor, images: Tensor) -> Tensor:

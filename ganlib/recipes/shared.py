@@ -41,6 +41,10 @@ def draws(run: Run, distribution: Distribution, size: int) -> Draws:
     return Draws(distribution, size, run.device, run.world)
 
 
+# A minibatch is shared out among so many orders: a step that serves one order spoils others.
+ORDERS_AT_ONCE = 4
+
+
 def likelihood(
     name: str,
     run: Run,
@@ -56,7 +60,8 @@ def likelihood(
     for each minibatch.
     """
     size = run.pick(smoke=16, book=32, paper=paper(run, gpu=128, cpu=32))
-    game = run.place(MaximumLikelihood(chain, generation_orders))
+    several = 1 if generation_orders is None else min(ORDERS_AT_ONCE, len(generation_orders))
+    game = run.place(MaximumLikelihood(chain, generation_orders, several))
     training, rest = held_out(run, images)
     if grey is not None:
         training, _ = held_out(run, grey)
