@@ -17,7 +17,7 @@ def lmconv_binary(name: str, run: Run) -> Recipe:
         # Wide enough to see across half an image, which completions need.
         dilations=(1, 2, 4),
     )
-    rounds = run.pick(smoke=150, book=250, paper=paper(run, gpu=120_000, cpu=7_000))
+    rounds = run.pick(smoke=150, book=250, paper=paper(run, gpu=120_000, cpu=5_500))
     curves = orders.reflections(orders.s_curve, 28, 28)
     grey, _ = mnist("train")
     return likelihood(name, run, chain, binarized_mnist(), rounds, curves, grey)
