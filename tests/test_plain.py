@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -13,6 +14,7 @@ from markdown_it import MarkdownIt
 from mdit_py_plugins.colon_fence import colon_fence_plugin
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from pybtex.database import parse_file
 
 from ganlib.publishing import plain
 from ganlib.publishing.plain import plain_copy, plain_text, read_book
@@ -37,6 +39,7 @@ SOURCES = """
 @book{alone, author = {Bi{\\'n}, Ann}, title = {Alone}, year = {1991}, publisher = {Press}}
 @misc{pair, author = {Aa, A. and van der Bb, B.}, title = {A {Pair}}, year = {2002}}
 @misc{many, author = {Cc, C. and Dd, D. and Ee, E.}, title = {Many. Indeed}, year = {2013}}
+@misc{same, author = {Ff, F.}, title = {Same}, year = {2016b}, eprint = {1606.05328}}
 @misc{nobody, title = {Nobody}, year = {2024}}
 """
 INTRO = """# The front
@@ -241,6 +244,7 @@ FORMS = [
     ("{cite:p}`pair`", "(Aa and van der Bb, 2002)"),
     ("{cite:p}`many,\nalone`", "(Cc et al., 2013; Biń, 1991)"),
     ("{cite:t}`many, pair`", "Cc et al. (2013), Aa and van der Bb (2002)"),
+    ("{cite:p}`same`", "(Ff, 2016b)"),
     # References
     ("{prf:ref}`thm-first`, {eq}`eq-second`", "Theorem 1, (2)"),
     ("{numref}`fig-one`, {ref}`ex-why`", "Figure 2, Exercise 1"),
@@ -356,6 +360,19 @@ def test_a_copy_says_what_it_is_and_ends_with_what_it_cites(folder, book, online
     linked = plain_copy("chapters/one", online).cells[0].source
     assert f"the chapter “[One & only]({ONE_PAGE})” of the book" in linked
     assert plain_copy("chapters/one", book) == plain_copy("chapters/one", read_book(folder))
+
+
+def test_a_work_with_an_address_is_linked(book):
+    address = "https://arxiv.org/abs/1606.05328"
+    assert (
+        plain._references({"same"}, book) == f"- F. Ff. Same. 2016b. [arXiv:1606.05328]({address})."
+    )
+
+
+def test_no_two_works_of_the_book_are_cited_alike():
+    book = SimpleNamespace(sources=parse_file(str(ROOT / "references.bib")))
+    cited = Counter(plain._authors_and_year(key, key, book) for key in book.sources.entries)
+    assert [names for names, times in cited.items() if times > 1] == []
 
 
 def test_figures_have_captions_and_folded_cells_are_folded(book):
