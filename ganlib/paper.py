@@ -9,6 +9,7 @@ two hours of one core.
 """
 
 import argparse
+import json
 import math
 import os
 from collections.abc import Mapping
@@ -45,9 +46,14 @@ def train(name: str, run: Run) -> bool:
         for player, (network, _) in before.items():
             recipe.game.players[player].load_state_dict(network.state_dict())
         print(f"{name}: goes on from the weights that are shipped")
+    if not path.exists():
+        _beginning(path).parent.mkdir(parents=True, exist_ok=True)
+        _beginning(path).write_text(json.dumps(_kept(before) if goes_on else {}), encoding="utf-8")
+    began = _began(recipe, path, before)
     outcome = play(recipe, run, checkpoint=path, save_every=EVERY_MINUTE)
-    better = _ship(recipe, run, outcome.averages, outcome.rounds, outcome.seconds, goes_on)
+    better = _ship(recipe, run, outcome.averages, outcome.rounds, outcome.seconds, began)
     path.unlink()
+    _beginning(path).unlink(missing_ok=True)
     return better
 
 
@@ -58,10 +64,10 @@ def export_now(name: str, run: Run) -> bool:
     no measure, CheckpointError where there is no run or it cannot be read.
     """
     recipe = _measured(name, run)
-    state = State(recipe, run)
-    state.load(checkpoint_path(recipe, run))
-    goes_on = _goes_on(recipe, _shipped(recipe))
-    return _ship(recipe, run, state.averages.networks, state.round, state.seconds, goes_on)
+    state, path = State(recipe, run), checkpoint_path(recipe, run)
+    state.load(path)
+    began = _began(recipe, path, _shipped(recipe))
+    return _ship(recipe, run, state.averages.networks, state.round, state.seconds, began)
 
 
 def _measured(name: str, run: Run) -> Recipe:
@@ -86,13 +92,31 @@ def _goes_on(recipe: Recipe, before: Mapping[str, tuple[nn.Module, Any]]) -> boo
     )
 
 
+def _beginning(path: Path) -> Path:
+    """Where a run says what it went on from: what is shipped may be its own by the time it ends."""
+    return path.with_suffix(".began.json")
+
+
+def _began(recipe: Recipe, path: Path, before: Mapping[str, Any]) -> dict[str, Any]:
+    """How the weights were made that a run went on from; nothing if it began afresh."""
+    if _beginning(path).exists():
+        return json.loads(_beginning(path).read_text(encoding="utf-8"))
+    # A run that began before this was written down.
+    return _kept(before) if _goes_on(recipe, before) else {}
+
+
+def _kept(before: Mapping[str, tuple[nn.Module, dict[str, Any]]]) -> dict[str, Any]:
+    (_, made), *_ = before.values()
+    return {name: made[name] for name in KEPT if name in made}
+
+
 def _ship(
     recipe: Recipe,
     run: Run,
     averages: Mapping[str, nn.Module],
     rounds: int,
     seconds: float,
-    went_on: bool,
+    began: Mapping[str, Any],
 ) -> bool:
     """Export the averages if they are better than what is shipped now; say which is."""
     before, measure = _shipped(recipe), recipe.measure
@@ -112,9 +136,8 @@ def _ship(
             print(f"{words}: not better, nothing changes")
             return False
     facts: dict[str, object] = {"held out": {"quantity": measure.quantity, "value": found}}
-    if went_on:
-        (_, made), *_ = before.values()
-        facts["went on from"] = {n: made[n] for n in KEPT if n in made}
+    if began:
+        facts["went on from"] = began
     export(recipe.name, averages, run, rounds, seconds, **facts)
     print(f"{words}: shipped")
     return True

@@ -157,7 +157,21 @@ def test_a_run_can_be_shipped_before_it_ends_and_goes_on(tiny, run):
     assert trained_chain("tiny")[1]["rounds"] == 20 and path.read_bytes() == before
     assert not paper.export_now("tiny", run), "it is not better than itself"
     assert paper.train("tiny", run)
-    assert trained_chain("tiny")[1]["rounds"] == 40
+    _, made = trained_chain("tiny")
+    assert training(made)[:2] == (1, 40), "what was shipped halfway is no cycle of its own"
+
+
+def test_a_later_cycle_that_is_shipped_halfway_counts_once(tiny, run):
+    assert paper.train("tiny", run)
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(patch, 20)
+        with pytest.raises(KeyboardInterrupt):
+            paper.train("tiny", run)
+    paper.export_now("tiny", run)
+    assert training(trained_chain("tiny")[1])[:2] == (2, 60)
+    assert paper.train("tiny", run)
+    assert training(trained_chain("tiny")[1])[:2] == (2, 80)
+    assert not list(checkpoint_path(build("tiny", run), run).parent.glob("tiny*"))
 
 
 def test_a_recipe_without_a_measure_is_refused(run):
