@@ -57,7 +57,7 @@ def observation(chain, mask_name, count=4):
     return {"observed": observed, "mask": torch.tensor(MASKS[mask_name]).bool()}
 
 
-def textbook(chain, numbers, order, labels, observed=None, mask=None):
+def textbook(chain, numbers, order, labels, observed=None, mask=None, temperature=1):
     """Ancestral sampling: every channel from its conditional distribution, by inversion."""
     images = torch.zeros(numbers.shape, dtype=torch.long)
     if observed is not None:
@@ -69,7 +69,9 @@ def textbook(chain, numbers, order, labels, observed=None, mask=None):
             with torch.no_grad():
                 logits = chain(images, order, labels)[:, :, channel, row, column]
             # On a staircase of the probabilities, the step on which the number falls.
-            stairs = numpy.cumsum(logits.double().softmax(dim=1).numpy(), axis=1)
+            chances = logits.double().softmax(dim=1).numpy() ** (1 / temperature)
+            chances /= chances.sum(axis=1, keepdims=True)
+            stairs = numpy.cumsum(chances, axis=1)
             for image, number in enumerate(numbers[:, channel, row, column].tolist()):
                 level = numpy.searchsorted(stairs[image, :-1], number, side="right")
                 images[image, channel, row, column] = int(level)
@@ -201,6 +203,80 @@ def test_images_do_not_depend_on_an_autocast_around_them(name, order_name, metho
     with torch.autocast("cpu", torch.bfloat16):
         found = sample(chain, 4, order, generator=generator(0), **options)
     assert torch.equal(found, expected)
+
+
+# Temperature
+
+
+@every_chain
+@pytest.mark.parametrize("temperature", [0.3, 2.5])
+@pytest.mark.parametrize(("channels", "mask_name"), [(3, "nothing"), (1, "first pixels")])
+def test_at_a_temperature_every_method_draws_by_the_book(
+    name, order_name, channels, mask_name, temperature
+):
+    chain = make(name, channels, levels=4).double()
+    given = observation(chain, mask_name)
+    order, labels = order_for(name, order_name, given), labels_for(chain, 4)
+    options = {"size": (HEIGHT, WIDTH), "labels": labels, **given}
+    at_one = sample(chain, 4, order, generator=generator(3), **options)
+    options["temperature"] = temperature
+    drawn = [
+        sample(chain, 4, order, generator=generator(3), method=each, **options) for each in METHODS
+    ]
+    numbers = torch.rand(4, channels, HEIGHT, WIDTH, generator=generator(3))
+    expected = textbook(chain, numbers, order, labels, **given, temperature=temperature)
+    assert all(torch.equal(each, expected) for each in drawn)
+    assert not torch.equal(expected, at_one)
+
+
+@every_chain
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_without_heat_the_most_probable_level_is_drawn(name, order_name, method, dtype):
+    chain = make(name, levels=5).to(dtype)
+    order, labels = named_order(order_name, HEIGHT, WIDTH), labels_for(chain, 4)
+    options = {"size": (HEIGHT, WIDTH), "labels": labels, "method": method}
+    expected = torch.zeros(4, 1, HEIGHT, WIDTH, dtype=torch.long)
+    for row, column in order.tolist():
+        with torch.no_grad():
+            logits = chain(expected, order, labels)[..., row, column]
+        expected[..., row, column] = logits.argmax(dim=1)
+    # The last two are 0 in single precision, and the last is hardly a number in double.
+    for temperature in (1e-6, 1e-60, 5e-324):
+        drawn = sample(chain, 4, order, temperature=temperature, **options)
+        assert torch.equal(drawn, expected)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("temperature", [1e6, 1e60, 10**300])
+def test_in_great_heat_all_possible_levels_are_as_probable(method, temperature):
+    chain = make("plain", levels=5)
+    with torch.no_grad():
+        chain.head[-1].bias[1] = -torch.inf
+    options = {"size": (20, 20), "method": method, "temperature": temperature}
+    drawn = sample(chain, 5, generator=generator(0), **options)
+    counts = numpy.bincount(drawn.flatten().numpy(), minlength=5)
+    assert counts[1] == 0
+    assert stats.chisquare(counts[[0, 2, 3, 4]]).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_no_temperature_is_refused(method):
+    options = {"size": (2, 2), "method": method}
+    for wrong in (0, 0.0, -1, -0.5, torch.nan, torch.inf, 10**400, True, None, "1", [1]):
+        with pytest.raises(ValueError, match="temperature=.*: expected a positive finite number"):
+            sample(make("plain"), 1, temperature=wrong, **options)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("temperature", [0.5, 2])
+def test_probabilities_that_are_no_numbers_are_refused_at_any_temperature(method, temperature):
+    for weight in (torch.nan, torch.inf):
+        chain = make("local")
+        with torch.no_grad():
+            chain.first.bias[0] = weight
+        with pytest.raises(ValueError, match=r"pixel \(0, 0\) are not numbers"):
+            sample(chain, 2, size=(3, 4), method=method, temperature=temperature)
 
 
 # How often images are drawn

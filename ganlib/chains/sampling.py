@@ -5,8 +5,11 @@ does so at the whole network a pixel. "fixed-point" draws all pixels at once, ag
 until none changes. The images are the same.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -19,6 +22,8 @@ from ganlib.sizes import whole
 
 METHODS = ("cached", "naive", "fixed-point")
 Watch = Callable[[int, Tensor], None]
+# Turns logits, (..., levels), and numbers, (...), into levels.
+Draw = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def sample(
@@ -32,6 +37,7 @@ def sample(
     *,
     size: tuple[int, int] = (28, 28),
     labels: Tensor | None = None,
+    temperature: float = 1.0,
     watch: Watch | None = None,
 ) -> Tensor:
     """Draw images, or complete observed ones.
@@ -45,18 +51,21 @@ def sample(
     anew for every pixel, and "fixed-point" computes it for all pixels at once and repeats that
     until no pixel changes (Wiggers and Hoogeboom, 2020): at most as often as there are values to
     draw, and once more. size: (height, width), unless observed gives it. labels: (count,), for a
-    class-conditional model. watch: called with the number of pixels known so far and the images,
-    after each pixel; under "fixed-point" with the number of times that the network was asked,
-    after each time.
+    class-conditional model. temperature: the logits of every value are divided by it, so that 1
+    draws from the model, and less from a chain that is surer of what comes next. watch: called
+    with the number of pixels known so far and the images, after each pixel; under "fixed-point"
+    with the number of times that the network was asked, after each time.
 
     Returns int64 images (count, channels, height, width) on the model's device. The same random
     numbers give the same images by every method, up to the rounding of probabilities: a draw that
     falls within it (about 1e-7 in float32) of a level's edge may differ. It draws outside of any
     autocast and without TF32. Raises ValueError for a method that is not known, an order, observed
-    images, a mask or labels that do not fit, and where a pixel's probabilities are not numbers.
+    images, a mask or labels that do not fit, a temperature that is no positive finite number, and
+    where a pixel's probabilities are not numbers.
     """
     if method not in METHODS:
         raise ValueError(f"method={method!r} is not known: choose from {', '.join(METHODS)}")
+    draw = partial(_draw, temperature=_positive("temperature", temperature))
     height, width = _size(size, observed)
     count, order = whole("count", count), model.checked(order, height, width)
     images, known = _start(model, count, observed, mask, height, width)
@@ -69,11 +78,11 @@ def sample(
     _check_first(order, known)
     with at_rest(model):
         if method == "fixed-point":
-            return _by_fixed_point(model, images, order, known, numbers, labels, watch)
+            return _by_fixed_point(model, images, order, known, numbers, labels, draw, watch)
         logits_at = (remembered if method == "cached" else _afresh)(
             model, images, order, labels, int(known.sum())
         )
-        return _by_pixel(images, order, known, numbers, logits_at, watch)
+        return _by_pixel(images, order, known, numbers, logits_at, draw, watch)
 
 
 @contextmanager
@@ -94,6 +103,7 @@ def _by_pixel(
     known: Tensor,
     numbers: Tensor,
     logits_at: Callable[[int], Tensor],
+    draw: Draw,
     watch: Watch | None,
 ) -> Tensor:
     """The images, drawn one channel of one pixel after the other."""
@@ -103,7 +113,7 @@ def _by_pixel(
     for drawn, pixel in enumerate(positions[first:], start=first + 1):
         row, column = divmod(pixel, width)
         for channel in range(channels):
-            levels, total = _draw(logits_at(pixel)[:, channel], numbers[:, channel, row, column])
+            levels, total = draw(logits_at(pixel)[:, channel], numbers[:, channel, row, column])
             images[:, channel, row, column] = levels
             totals.append((pixel, total))
         # Once a row's worth of pixels: a GPU would wait for every answer.
@@ -122,6 +132,7 @@ def _by_fixed_point(
     known: Tensor,
     numbers: Tensor,
     labels: Tensor | None,
+    draw: Draw,
     watch: Watch | None,
 ) -> Tensor:
     """The images, drawn all at once until a further time changes nothing.
@@ -133,7 +144,7 @@ def _by_fixed_point(
     while len(moving):
         before = images[moving]
         logits = model(before, order, None if labels is None else labels[moving])
-        levels, totals = _draw(logits.permute(0, 2, 3, 4, 1), numbers[moving])
+        levels, totals = draw(logits.permute(0, 2, 3, 4, 1), numbers[moving])
         after = torch.where(known, before, levels)
         images[moving] = after
         asked += 1
@@ -188,11 +199,16 @@ def remembered(
     return logits_at
 
 
-def _draw(logits: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
+def _draw(logits: Tensor, numbers: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """Levels by inverting the distribution function: (..., levels) and (...) to (...).
 
     Returns with them what the probabilities sum to, NaN where the logits are no distribution's.
     """
+    if temperature != 1:
+        # The largest becomes 0, and the temperature a number of this precision, so that whatever
+        # is finite divides into a distribution.
+        logits, limits = logits - logits.amax(dim=-1, keepdim=True), torch.finfo(logits.dtype)
+        logits = logits / min(max(temperature, limits.tiny), limits.max)
     below = logits.softmax(dim=-1).cumsum(dim=-1)
     return (below[..., :-1] <= numbers[..., None]).sum(dim=-1), below[..., -1]
 
@@ -221,6 +237,14 @@ def _check_first(order: Tensor, known: Tensor) -> None:
             "the order visits some observed pixel after one that is not observed, so it does not "
             "draw from p(rest | observed): expected an order such as region_last(order, ~mask)"
         )
+
+
+def _positive(name: str, value: float) -> float:
+    """The value as a float; ValueError that names it unless it is a positive finite number."""
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number or not 0 < value <= sys.float_info.max:
+        raise ValueError(f"{name}={value!r}: expected a positive finite number")
+    return float(value)
 
 
 def _size(size: tuple[int, int], observed: Tensor | None) -> tuple[int, int]:
