@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from ganlib.chains import LMConv, log_likelihood, orders, pixel_log_likelihoods
+from ganlib.chains import LMConv, PixelCNN, log_likelihood, orders, pixel_log_likelihoods
+from ganlib.datasets import binarized_mnist, mnist
 from ganlib.tables import likelihoods
 
 
@@ -58,3 +59,23 @@ def test_the_command_measures_two_images_to_all(images, capsys, monkeypatch):
     with pytest.raises(SystemExit):
         likelihoods.main()
     assert f"--images {images}: expected 2 to 10000" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [[], ["pixelcnn-fresh"]])
+def test_a_chain_has_its_row_once_it_is_shipped(more, monkeypatch):
+    torch.manual_seed(0)
+    sizes = {"width": 2, "depth": 1, "first_kernel": 3}
+    names = ["lmconv-binary", "pixelcnn-256", "pixelcnn-binary", *more]
+    chains = {name: PixelCNN(**sizes) for name in names}
+    chains["pixelcnn-256"] = PixelCNN(levels=256, **sizes)
+    chains["lmconv-binary"] = LMConv(**sizes)
+    monkeypatch.setattr(likelihoods, "shipped", lambda player: names)
+    monkeypatch.setattr(likelihoods, "trained_chain", lambda name: (chains[name], {"of": name}))
+    rows = list(likelihoods.measure(3, torch.device("cpu")))
+    once = {row["recipe"]: row for row in rows if row["recipe"] != "lmconv-binary"}
+    assert once.keys() == set(names) - {"lmconv-binary"} and len(rows) == len(once) + 11
+    for name, row in once.items():
+        pictures = mnist("test")[0] if name == "pixelcnn-256" else binarized_mnist("test")
+        expected = -log_likelihood(chains[name], pictures[:3]).mean().item()
+        assert row["nats"] == row["first"]["nats"] == pytest.approx(expected)
+        assert row["row"] == "whole, 1 order" and row["made"] == {"of": name}
