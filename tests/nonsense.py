@@ -4,6 +4,7 @@ A function either refuses them in a sentence (ValueError or TypeError) or gives 
 never fails in another way. `feed` is that check.
 """
 
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -57,6 +58,8 @@ anything = st.one_of(tensors(), things)
 
 def feed(function: Callable, *arguments: Any, **named: Any) -> Any:
     """Call; None if it refuses with a sentence. Any other failure is passed on."""
+    # A call that the function cannot even take would be refused whatever the values are.
+    inspect.signature(function).bind(*arguments, **named)
     try:
         with numpy.errstate(all="ignore"):
             return function(*arguments, **named)

@@ -32,6 +32,7 @@ from ganlib.chains import (
     sample,
 )
 from ganlib.chains.layers import Columns, MaskedConvolution, Whole, WithinPixel, colour_mask
+from ganlib.chains.sampling import METHODS
 from ganlib.tables import likelihoods
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -357,7 +358,9 @@ def test_ensembles_and_bits_are_of_numbers(members, dimensions, nats):
 def test_what_is_drawn_are_levels_around_what_was_observed(scene, data):
     chain, images, order, labels, (count, height, width) = scene
     size = data.draw(mostly(st.just((height, width)), st.one_of(anything, st.tuples(sides, sides))))
-    options = {"size": size, "labels": labels, "cached": data.draw(st.booleans())}
+    method = data.draw(mostly(st.sampled_from(METHODS), anything))
+    temperature = data.draw(mostly(st.floats(0.1, 10), anything))
+    options = {"size": size, "labels": labels, "method": method, "temperature": temperature}
     if data.draw(st.booleans()):
         region = data.draw(regions(height, width))
         options |= {"observed": images, "mask": region}

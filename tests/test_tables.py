@@ -79,3 +79,8 @@ def test_a_chain_has_its_row_once_it_is_shipped(more, monkeypatch):
         expected = -log_likelihood(chains[name], pictures[:3]).mean().item()
         assert row["nats"] == row["first"]["nats"] == pytest.approx(expected)
         assert row["row"] == "whole, 1 order" and row["made"] == {"of": name}
+    # What has not changed since is not measured again; what has, is.
+    rows[0]["made"] = {"of": "another cycle"}
+    again = list(likelihoods.measure(3, torch.device("cpu"), rows))
+    assert again[0] is not rows[0] and again[0]["made"] == {"of": rows[0]["recipe"]}
+    assert all(new is old for new, old in zip(again[1:], rows[1:], strict=True))

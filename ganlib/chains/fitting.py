@@ -52,7 +52,12 @@ class MaximumLikelihood(Game):
     def parts(self, batch: Any) -> tuple[Tensor, Tensor | None]:
         """The images and the labels of a minibatch; ValueError for one without images."""
         images, labels = batch if isinstance(batch, tuple) else (batch, None)
-        if isinstance(images, Tensor) and not images.shape[:1].numel():
+        if not isinstance(images, Tensor) or images.ndim != 4:
+            raise ValueError(
+                f"images are {generation_orders.described(images)}: expected whole numbers of "
+                "shape (batch, channels, height, width)"
+            )
+        if not len(images):
             raise ValueError("a minibatch of no images: expected one or more")
         return images, labels
 
