@@ -185,7 +185,9 @@ def test_an_unknown_recipe_names_the_choices():
     assert result.returncode == 2 and "minmax: choose from" in result.stderr
 
 
-@pytest.mark.parametrize("name", ["pixelcnn-binary", "lmconv-binary", "pixelcnn-256"])
+@pytest.mark.parametrize(
+    "name", ["pixelcnn-binary", "pixelcnn-fresh", "lmconv-binary", "pixelcnn-256"]
+)
 def test_what_is_measured_is_not_trained_on(name, run):
     recipe = build(name, run)
     (trained,) = recipe.stream.tensors
