@@ -21,7 +21,7 @@ export OMP_WAIT_POLICY := PASSIVE
 SIDE_BY_SIDE := --no-print-directory -j$(JOBS)
 
 .DEFAULT_GOAL := help
-.PHONY: help book pdf test units strict smoke verify budget run claims spread notebooks likelihoods judge unrolled grid codes translation paper plain rehearse bench torture lab clean
+.PHONY: help book pdf test units strict smoke verify budget run claims spread notebooks likelihoods judge unrolled grid digits codes translation paper plain rehearse bench torture lab clean
 
 help: ## explain these verbs
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -103,6 +103,9 @@ unrolled: $(READY) ## play the unrolled games at several steps and seeds, resuma
 
 grid: $(READY) ## play the grid of settings of two games, into data/results
 	$(BIN)/python -u -m ganlib.tables.grid
+
+digits: $(READY) ## play the recipe of digits with one thing changed at a time, into data/results
+	$(BIN)/python -u -m ganlib.tables.digits
 
 codes: $(READY) ## play the games of codes and encoders at full length, resumable, into data/results (TABLE=)
 	$(BIN)/python -u -m ganlib.tables.codes $(TABLE)
