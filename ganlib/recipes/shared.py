@@ -60,7 +60,7 @@ def likelihood(
     for each minibatch.
     """
     size = run.pick(smoke=16, book=32, paper=paper(run, gpu=128, cpu=32))
-    several = 1 if generation_orders is None else min(ORDERS_AT_ONCE, len(generation_orders))
+    several = min(ORDERS_AT_ONCE, len(generation_orders or [None]))
     game = run.place(MaximumLikelihood(chain, generation_orders, several))
     training, rest = held_out(run, images)
     if grey is not None:
