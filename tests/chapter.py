@@ -44,11 +44,18 @@ def made(chapter: str, preset: str, seed: int) -> Path:
     return Path("runs") / f"{chapter}-{preset}-{seed}.ipynb"
 
 
+def _seconds_of_children() -> float:
+    """The processor time of all children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def run(way: str, chapter: str, preset: str, seed: int) -> int:
     """Run, print what it said if it failed, and one line with the time that it took."""
     # A waiting thread that spins takes the processor from those that work.
     calm = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "MKL_NUM_THREADS": "1"}
     SECONDS.mkdir(parents=True, exist_ok=True)
+    before = _seconds_of_children()
     done = subprocess.run(
         command(way, chapter, preset, seed),
         cwd=BOOK,
@@ -58,8 +65,7 @@ def run(way: str, chapter: str, preset: str, seed: int) -> int:
         text=True,
         check=False,
     )
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = used.ru_utime + used.ru_stime
+    seconds = _seconds_of_children() - before
     if done.returncode:
         print(done.stdout)
     elif "GANLIB_REPEATS" not in os.environ:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,17 @@ def test_a_chapter_runs_on_one_thread_that_does_not_spin(book, capsys):
     assert re.fullmatch(r"run one \(smoke, seed 3\): passed, \d+ s of processor time\n", said)
     record = json.loads((book / "runs" / "seconds" / "one-smoke.json").read_text())
     assert record["preset"] == "smoke" and 0 < record["seconds"] < 100
+
+
+def test_a_chapters_time_is_its_own(book):
+    # A child that ended before, of the same process.
+    subprocess.run([sys.executable, "-c", "sum(range(2 * 10**8))"], check=True)
+    earlier = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
+    write(book, "pass")
+    assert chapter.run("run", "one", "smoke", 0) == 0
+    record = json.loads((book / "runs" / "seconds" / "one-smoke.json").read_text())
+    spent = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]) - earlier
+    assert earlier > 1 and record["seconds"] == pytest.approx(spent, abs=0.1)
 
 
 def test_a_failure_shows_its_log_and_leaves_no_time(book, capsys):
